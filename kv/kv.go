@@ -15,12 +15,29 @@ package kv
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 )
 
 // A Partition names a group of keys, such as "account/17" or "queue/3": 1 to 200 bytes of printable
 // ASCII. A partition exists once something was committed to it.
 type Partition string
+
+// MaxPartition is the most bytes that the name of a partition has.
+const MaxPartition = 200
+
+// Check returns ErrPartition, with the name, when p is not a name for a partition.
+func (p Partition) Check() error {
+	if len(p) == 0 || len(p) > MaxPartition {
+		return fmt.Errorf("%w: %q has %d bytes, not 1 to %d", ErrPartition, p, len(p), MaxPartition)
+	}
+	for i := range len(p) {
+		if p[i] < ' ' || p[i] > '~' {
+			return fmt.Errorf("%w: %q holds other than printable ASCII", ErrPartition, p)
+		}
+	}
+	return nil
+}
 
 // A Version counts the commits of a partition that were not quiet. 0 is a partition never written.
 type Version uint64
@@ -49,8 +66,12 @@ var (
 	ErrClosed = errors.New("kv: store is closed")
 	// ErrTooLarge means that a key, value, body or transaction passes its limit. Nothing was written.
 	ErrTooLarge = errors.New("kv: over the size limit")
-	// ErrExists is Load's answer for a partition that holds something.
+	// ErrExists is Load's answer for a partition that holds keys or has passed the version.
 	ErrExists = errors.New("kv: partition is not empty")
+	// ErrLoading is the answer for a partition whose Load has not finished.
+	ErrLoading = errors.New("kv: partition is being loaded")
+	// ErrPartition means that the name is not one a partition can have.
+	ErrPartition = errors.New("kv: bad partition name")
 	// ErrCorrupt wraps what a checksum or a decoder found.
 	ErrCorrupt = errors.New("kv: corrupt")
 )
@@ -75,10 +96,14 @@ type Store interface {
 	// nothing. An ID that is never put costs nothing.
 	NewBodyID() BodyID
 
-	// Load creates partition p, which must be empty, at version v with the given keys and no
-	// bodies: for copy and restore. It commits in pieces; until it returns nil the partition is
-	// unusable, and a repeat starts afresh.
+	// Load creates partition p at version v with the given keys and no bodies: for copy and restore.
+	// p must hold no key and have no version above v (ErrExists). It commits in pieces; until it
+	// returns nil the partition is unusable (ErrLoading), and a repeat starts afresh.
 	Load(ctx context.Context, p Partition, v Version, keys iter.Seq2[[]byte, []byte]) error
+
+	// Drop removes partition p, its keys and its version, as if it had never been: for names that
+	// are not used again, such as an hour of trace. Its bodies must have been deleted before.
+	Drop(ctx context.Context, p Partition) error
 
 	// Partitions calls fn with the name of every partition that starts with prefix, in order.
 	Partitions(ctx context.Context, prefix string, fn func(Partition) error) error
@@ -110,7 +135,7 @@ type Txn interface {
 	Put(key, value []byte)
 	// Delete removes key, if it is there.
 	Delete(key []byte)
-	// DeleteRange removes the keys from start (included) to end (excluded).
+	// DeleteRange removes the keys from start (included) to end (excluded; nil means to the last).
 	DeleteRange(start, end []byte)
 	// PutBody adds a body under an ID of NewBodyID. packed is not copied and must not change until
 	// Update returns.
