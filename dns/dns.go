@@ -1,0 +1,163 @@
+// Package dns asks the domain name system on behalf of mail: where does this domain take its mail,
+// what addresses has this host, whose address is this?
+//
+// A [Resolver] is a stub: it asks recursive servers (the system's, unless told otherwise) over UDP
+// with EDNS0 and over TCP where an answer does not fit, turns to the next server when one fails, asks
+// one question once however many callers wait for it, and keeps answers for their time to live,
+// negative ones (RFC 2308) and, briefly, failures (RFC 9520) too. The cache is bounded in entries and
+// bytes, every lookup in time, every chain of CNAMEs in length.
+//
+// An error that is [ErrNotFound] is a fact about the name: it does not exist ([ErrNoName]) or has no
+// record of that type ([ErrNoData]). Every other error means that we do not know, which must never
+// bounce a message: ask later.
+//
+// Names go in and come out without the final dot, lower case, in A-label form. The resolver does not
+// validate DNSSEC itself; it passes on the verdict of servers that are configured as trusted.
+package dns
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// Limits of a lookup.
+const (
+	DefaultTimeout = 15 * time.Second // for a lookup, all servers, retries and CNAMEs included
+	firstTry       = 2 * time.Second  // for one question to one server; doubled in the second round
+	rounds         = 2                // how often each server is asked
+	maxCNAMEs      = 8                // links of a chain that are followed
+	maxServers     = 8                // servers of the configuration that are used
+)
+
+// An MX is one mail exchanger (RFC 5321 section 5.1). Host "." with the only record is a null MX
+// (RFC 7505): see [MX.Null].
+type MX struct {
+	Preference uint16 // lower is better
+	Host       string
+}
+
+// Null tells whether m says that its domain takes no mail.
+func (m MX) Null() bool { return m.Host == "" || m.Host == "." }
+
+// An Answer is what a lookup found. Records holds at least one; the caller may change it.
+type Answer[T any] struct {
+	Records   []T
+	Name      string        // owner of the records: the name asked for, or the end of its chain of CNAMEs
+	TTL       time.Duration // how long it stays true
+	Authentic bool          // DNSSEC-validated by a server listed in Config.Trusted
+}
+
+// Config says whom to ask and how much to keep. The zero Config is usable.
+type Config struct {
+	// Servers are recursive servers as "host:port" or "host", in order of preference.
+	// Default: those of /etc/resolv.conf, or 127.0.0.1 if it names none.
+	Servers []string
+	// Trusted are those of Servers whose AD bit is believed: validating resolvers that we reach over
+	// loopback or another path that nobody can write to (RFC 6840 section 5.8).
+	Trusted []string
+	// Exchange carries one query to a server. Default: [NetExchange]. Simulations put theirs here.
+	Exchange Exchange
+	// Timeout bounds a lookup. Default: DefaultTimeout.
+	Timeout time.Duration
+	// CacheEntries and CacheBytes bound the cache. Defaults: 20,000 answers, 16 MiB.
+	CacheEntries int
+	CacheBytes   int
+	// Log takes a Debug line per failed server. Default: silence.
+	Log *slog.Logger
+}
+
+// A Resolver answers questions. It is safe for concurrent use and needs no closing: what it starts
+// ends within Config.Timeout.
+type Resolver struct {
+	servers  []server
+	exchange Exchange
+	timeout  time.Duration
+	log      *slog.Logger
+	cache    *cache
+	flights  singleflight.Group
+}
+
+// New returns a Resolver. It fails when a server's address is malformed.
+func New(cfg Config) (*Resolver, error) {
+	servers, err := parseServers(cfg.Servers, cfg.Trusted)
+	if err != nil {
+		return nil, err
+	}
+	r := &Resolver{
+		servers:  servers,
+		exchange: cfg.Exchange,
+		timeout:  cfg.Timeout,
+		log:      cfg.Log,
+		cache:    newCache(cfg.CacheEntries, cfg.CacheBytes),
+	}
+	if r.exchange == nil {
+		r.exchange = NetExchange
+	}
+	if r.timeout <= 0 {
+		r.timeout = DefaultTimeout
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	return r, nil
+}
+
+// MX returns the mail exchangers of a domain in the order of the reply.
+func (r *Resolver) MX(ctx context.Context, domain string) (Answer[MX], error) {
+	return lookup(ctx, r, domain, typeMX, func(rec record) MX { return MX{rec.preference, rec.text} })
+}
+
+// TXT returns the text records of a name, the strings of each joined (RFC 7208 section 3.3).
+func (r *Resolver) TXT(ctx context.Context, name string) (Answer[string], error) {
+	return lookup(ctx, r, name, typeTXT, recordText)
+}
+
+// PTR returns the names that an address claims to have. They prove nothing: see [Resolver.Iprev].
+func (r *Resolver) PTR(ctx context.Context, ip netip.Addr) (Answer[string], error) {
+	return lookup(ctx, r, ReverseName(ip), typePTR, recordText)
+}
+
+// A returns the IPv4 addresses of a host.
+func (r *Resolver) A(ctx context.Context, host string) (Answer[netip.Addr], error) {
+	return lookup(ctx, r, host, typeA, recordAddr)
+}
+
+// AAAA returns the IPv6 addresses of a host.
+func (r *Resolver) AAAA(ctx context.Context, host string) (Answer[netip.Addr], error) {
+	return lookup(ctx, r, host, typeAAAA, recordAddr)
+}
+
+// Host returns the IPv6 and IPv4 addresses of a host. One family is enough: when the other fails,
+// its error is dropped.
+func (r *Resolver) Host(ctx context.Context, host string) (Answer[netip.Addr], error) {
+	type outcome struct {
+		answer Answer[netip.Addr]
+		err    error
+	}
+	six := make(chan outcome, 1)
+	go func() {
+		a, err := r.AAAA(ctx, host)
+		six <- outcome{a, err}
+	}()
+	v4, err4 := r.A(ctx, host)
+	v6 := <-six
+	switch {
+	case err4 != nil && v6.err != nil:
+		return Answer[netip.Addr]{}, worse(err4, v6.err)
+	case err4 != nil:
+		return v6.answer, nil
+	case v6.err != nil:
+		return v4, nil
+	}
+	v6.answer.Records = append(v6.answer.Records, v4.Records...)
+	v6.answer.TTL = min(v6.answer.TTL, v4.TTL)
+	v6.answer.Authentic = v6.answer.Authentic && v4.Authentic
+	return v6.answer, nil
+}
+
+func recordText(rec record) string     { return rec.text }
+func recordAddr(rec record) netip.Addr { return rec.addr }

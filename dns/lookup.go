@@ -1,0 +1,144 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	wire "github.com/miekg/dns"
+)
+
+// The types of record that mail asks for.
+const (
+	typeA     = wire.TypeA
+	typeAAAA  = wire.TypeAAAA
+	typeMX    = wire.TypeMX
+	typeTXT   = wire.TypeTXT
+	typePTR   = wire.TypePTR
+	typeCNAME = wire.TypeCNAME
+)
+
+// How long an answer is kept, whatever its TTL says.
+const (
+	maxTTL         = 24 * time.Hour
+	maxNegativeTTL = time.Hour       // RFC 2308 section 5 has 1 to 3 hours as sensible
+	noSOATTL       = 5 * time.Second // a negative answer without SOA should not be kept; this damps repeats
+	failureTTL     = 5 * time.Second // RFC 9520 section 3.2: at least 1 s, at most 5 minutes
+)
+
+// A question is one name and type; it is the key of the cache.
+type question struct {
+	name  string
+	qtype uint16
+}
+
+func (q question) String() string { return wire.TypeToString[q.qtype] + " " + q.name }
+
+// A record is the data of one resource record of a type that we ask for.
+type record struct {
+	preference uint16
+	text       string // host of MX and PTR, strings of TXT joined
+	addr       netip.Addr
+}
+
+// A result is what a question led to. It is immutable once in the cache.
+type result struct {
+	records   []record
+	name      string // end of the chain of CNAMEs
+	authentic bool
+	expires   time.Time
+	err       error // nil, ErrNoName, ErrNoData or a temporary cause
+}
+
+// lookup answers one question in the types of the caller.
+func lookup[T any](ctx context.Context, r *Resolver, name string, qtype uint16, convert func(record) T) (Answer[T], error) {
+	name, ok := canonical(name)
+	q := question{name, qtype}
+	if !ok {
+		return Answer[T]{}, &Error{Name: name, Type: wire.TypeToString[qtype], Err: ErrNoName}
+	}
+	res, err := r.lookup(ctx, q)
+	if err == nil {
+		err = res.err
+	}
+	ttl := max(0, time.Until(res.expires))
+	if err != nil {
+		return Answer[T]{}, &Error{Name: name, Type: wire.TypeToString[qtype], Err: err, TTL: ttl, Authentic: res.authentic}
+	}
+	a := Answer[T]{Records: make([]T, len(res.records)), Name: res.name, TTL: ttl, Authentic: res.authentic}
+	for i, rec := range res.records {
+		a.Records[i] = convert(rec)
+	}
+	return a, nil
+}
+
+// lookup takes a result from the cache, or has it fetched: once for all who wait for the same
+// question. A caller who gives up does not spoil it for the others, so fetching has its own time.
+func (r *Resolver) lookup(ctx context.Context, q question) (result, error) {
+	if err := ctx.Err(); err != nil {
+		return result{}, err
+	}
+	if res, ok := r.cache.get(q, time.Now()); ok {
+		return res, nil
+	}
+	fetched := r.flights.DoChan(q.String(), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
+		defer cancel()
+		res := r.fetch(ctx, q)
+		r.cache.put(q, res, time.Now())
+		return res, nil
+	})
+	select {
+	case f := <-fetched:
+		return f.Val.(result), nil
+	case <-ctx.Done():
+		return result{}, ctx.Err()
+	}
+}
+
+// fetch asks the servers and follows CNAMEs that a reply leaves open, as it does when they lead into
+// another zone of a server that does not recurse.
+func (r *Resolver) fetch(ctx context.Context, q question) result {
+	ttl, authentic := maxTTL, true
+	next := q
+	for links := 0; links <= maxCNAMEs; {
+		reply, err := r.ask(ctx, next)
+		if err != nil {
+			return result{err: err, expires: time.Now().Add(min(failureTTL, ttl))}
+		}
+		ttl = min(ttl, reply.ttl)
+		authentic = authentic && reply.authentic
+		if !reply.open {
+			return result{records: slices.Clip(reply.records), name: reply.name, authentic: authentic,
+				expires: time.Now().Add(ttl), err: reply.err}
+		}
+		links += reply.links
+		next.name = reply.name
+	}
+	err := fmt.Errorf("chain of CNAMEs longer than %d, it ends nowhere", maxCNAMEs)
+	return result{err: err, expires: time.Now().Add(min(failureTTL, ttl))}
+}
+
+// ask puts one question to the servers in turn, until one gives an answer or none is left.
+func (r *Resolver) ask(ctx context.Context, q question) (reply, error) {
+	var failures []error
+	for round := range rounds {
+		for _, s := range r.servers {
+			rep, err := r.askServer(ctx, s, q, firstTry<<round)
+			if err == nil {
+				return rep, nil
+			}
+			r.log.Debug("name server failed", "server", s.address, "question", q.String(), "err", err)
+			if round == rounds-1 || ctx.Err() != nil {
+				failures = append(failures, fmt.Errorf("server %s: %w", s.address, err))
+			}
+			if ctx.Err() != nil {
+				return reply{}, errors.Join(failures...)
+			}
+		}
+	}
+	return reply{}, errors.Join(failures...)
+}

@@ -1,0 +1,128 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	wire "github.com/miekg/dns"
+)
+
+// udpSize is what we take in one datagram: no path cuts that in pieces (DNS flag day 2020).
+const udpSize = 1232
+
+// resolvConf names the system's servers.
+const resolvConf = "/etc/resolv.conf"
+
+// A server is one recursive server.
+type server struct {
+	address string // host:port
+	trusted bool
+}
+
+// parseServers reads the configured addresses, or the system's when there are none.
+func parseServers(addresses, trusted []string) ([]server, error) {
+	if len(addresses) == 0 {
+		addresses = systemServers()
+	}
+	believe := make([]string, 0, len(trusted))
+	for _, t := range trusted {
+		address, err := parseServer(t)
+		if err != nil {
+			return nil, err
+		}
+		believe = append(believe, address)
+	}
+	var servers []server
+	for _, a := range addresses[:min(len(addresses), maxServers)] {
+		address, err := parseServer(a)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, server{address, slices.Contains(believe, address)})
+	}
+	return servers, nil
+}
+
+// parseServer returns "host:port" of "host:port", "host", "[v6]:port" or "v6".
+func parseServer(s string) (string, error) {
+	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return netip.AddrPortFrom(ip, 53).String(), nil
+	}
+	if _, err := netip.ParseAddrPort(s); err == nil {
+		return s, nil
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err == nil && IsHostName(host) && port != "" {
+		return s, nil
+	}
+	if IsHostName(s) {
+		return net.JoinHostPort(s, "53"), nil
+	}
+	return "", fmt.Errorf("dns: server %q: want an address and a port, such as 127.0.0.1:53", s)
+}
+
+func systemServers() []string {
+	conf, err := wire.ClientConfigFromFile(resolvConf)
+	if err != nil || len(conf.Servers) == 0 {
+		return []string{"127.0.0.1:53"}
+	}
+	var servers []string
+	for _, host := range conf.Servers {
+		servers = append(servers, net.JoinHostPort(host, conf.Port))
+	}
+	return servers
+}
+
+// askServer puts q to one server, by TCP when the answer does not fit into a datagram, and without
+// EDNS0 when the server is too old for it.
+func (r *Resolver) askServer(ctx context.Context, s server, q question, timeout time.Duration) (reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	network, edns := "udp", true
+	for range 3 { // at most: datagram, again without EDNS0, stream
+		id := wire.Id()
+		query, err := packQuery(id, q, edns, s.trusted)
+		if err != nil {
+			return reply{}, err
+		}
+		raw, err := r.exchange(ctx, network, s.address, query)
+		if err != nil {
+			return reply{}, fmt.Errorf("%s: %w", network, err)
+		}
+		rep, err := parseReply(raw, id, q)
+		switch {
+		case errors.Is(err, errTruncated) && network == "udp":
+			network = "tcp"
+		case errors.Is(err, errFormat) && edns:
+			edns = false
+		case err != nil:
+			return reply{}, err
+		default:
+			rep.authentic = rep.authentic && s.trusted
+			return rep, nil
+		}
+	}
+	return reply{}, errTruncated
+}
+
+func packQuery(id uint16, q question, edns, wantAD bool) ([]byte, error) {
+	m := new(wire.Msg)
+	m.Id = id
+	m.RecursionDesired = true
+	m.AuthenticatedData = wantAD // asks for the verdict, RFC 6840 section 5.7
+	m.Question = []wire.Question{{Name: wire.Fqdn(q.name), Qtype: q.qtype, Qclass: wire.ClassINET}}
+	if edns {
+		m.SetEdns0(udpSize, false)
+	}
+	packed, err := m.Pack()
+	if err != nil {
+		return nil, fmt.Errorf("pack query: %w", err)
+	}
+	return packed, nil
+}
