@@ -1,0 +1,125 @@
+// Package config is the configuration of a node: one typed struct, read from TOML.
+//
+// Every key stands once, as a field of [Config] with its default and its manual in the field's tags,
+// so that reading, checking, `config show`, `config doc` and the manual page cannot drift apart.
+// [Load] reports all errors at once, each with its line. Only package node sees the whole; other
+// packages take small configurations of their own.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A Config holds the effective settings of a node. Tags: toml is the key, default the text its value
+// is read from when the file is silent, doc its manual.
+type Config struct {
+	Hostname string `toml:"hostname" doc:"Our name in SMTP and in the default certificate: the fully qualified name that our address resolves to and back. Required."`
+	Data     string `toml:"data" default:"/var/lib/posthaste" doc:"Directory of the embedded store, of blobs, of the spool of large messages and of the admin socket. One node at a time uses it."`
+	User     string `toml:"user" doc:"Unix user to become after the ports are bound, when started as root. Empty: stay as started."`
+
+	Log     Log      `toml:"log"`
+	Store   Store    `toml:"store"`
+	TLS     TLS      `toml:"tls"`
+	DNS     DNS      `toml:"dns"`
+	SMTP    SMTP     `toml:"smtp"`
+	Remote  Remote   `toml:"remote"`
+	Queue   Queue    `toml:"queue"`
+	Account Account  `toml:"account"`
+	Limits  Limits   `toml:"limits"`
+	Trace   Trace    `toml:"trace"`
+	Listen  []Listen `toml:"listen"`
+
+	lines map[string]int // of each key that the file sets
+}
+
+// Log says what is logged, to standard error.
+type Log struct {
+	Level  string `toml:"level" default:"info" oneof:"debug info warn error" doc:"Least severe level that is logged: debug, info, warn or error."`
+	Format string `toml:"format" default:"text" oneof:"text json" doc:"text for people, json for programs."`
+}
+
+// Store says where state is kept.
+type Store struct {
+	URL   string `toml:"url" doc:"Database of the PostgreSQL protocol, as postgres://user@host/name. Empty: the embedded store in data."`
+	Blob  string `toml:"blob" doc:"Object store for large content, as s3://bucket?endpoint=… Empty: files in data."`
+	Cache Size   `toml:"cache" default:"16MiB" min:"1MiB" doc:"Memory for blocks of the embedded store. Views of mailboxes have a bound of their own, four times this."`
+}
+
+// TLS says how sessions are encrypted.
+type TLS struct {
+	Certificate   Certificate `toml:"certificate" default:"self-signed" doc:"Where our certificate comes from: \"self-signed\" (made and renewed in data), or { cert = \"FILE\", key = \"FILE\" } in PEM, read again when the files change."`
+	PlaintextAuth bool        `toml:"plaintext_auth" default:"false" doc:"Allow passwords without TLS. For labs on loopback only."`
+}
+
+// DNS says whom to ask for names.
+type DNS struct {
+	Servers []string `toml:"servers" doc:"Recursive resolvers as address or address:port. Empty: those of the system."`
+}
+
+// SMTP bounds and tunes the sessions of services mx, submission, submissions and lmtp.
+type SMTP struct {
+	MaxSize       Size           `toml:"max_size" default:"50MiB" min:"64KiB" max:"2GiB" doc:"Largest message taken, announced as SIZE (RFC 1870)."`
+	MaxRecipients int            `toml:"max_recipients" default:"1000" min:"100" max:"100000" doc:"Most recipients of one message; more are answered 452 (RFC 5321 section 4.5.3.1.8)."`
+	BareLF        string         `toml:"bare_lf" default:"reject" oneof:"reject accept" doc:"A CR or LF that stands alone in DATA: reject refuses the message after its true end, accept turns each into CRLF. Never does it end DATA."`
+	LMTPNetworks  []netip.Prefix `toml:"lmtp_networks" default:"127.0.0.0/8 ::1/128" doc:"Networks that may use service lmtp, which asks for no login."`
+	ProxyNetworks []netip.Prefix `toml:"proxy_networks" doc:"Load balancers that must begin each connection to a listener with proxy = true with a PROXY header (v1 or v2)."`
+}
+
+// Remote tunes delivery to other hosts.
+type Remote struct {
+	Port        int      `toml:"port" default:"25" min:"1" max:"65535" doc:"TCP port of other hosts. Other than 25 for labs and tests only."`
+	Connections int      `toml:"connections" default:"200" min:"1" max:"10000" doc:"Most connections to other hosts at a time."`
+	Connect     Duration `toml:"connect_timeout" default:"30s" min:"1s" max:"5m" doc:"Patience with a host that does not answer at all."`
+}
+
+// Queue says how long and how often delivery is tried.
+type Queue struct {
+	Retry        Duration `toml:"retry" default:"5m" min:"100ms" max:"1d" doc:"Wait before the second attempt. Later waits double, with jitter, up to retry_max."`
+	RetryMax     Duration `toml:"retry_max" default:"4h" min:"100ms" max:"1d" doc:"Longest wait between attempts."`
+	Expire       Duration `toml:"expire" default:"5d" min:"1s" max:"30d" doc:"Time after which a message that could not be delivered goes back to its sender (RFC 5321 section 4.5.4.1)."`
+	DelayWarning Duration `toml:"delay_warning" default:"4h" min:"0s" max:"30d" doc:"Time after which the sender hears once that a message is late. 0s: never."`
+	Concurrency  int      `toml:"concurrency" default:"20" min:"1" max:"1000" doc:"Most deliveries at a time to one destination; it starts lower and grows with success."`
+}
+
+// Account holds defaults of accounts.
+type Account struct {
+	Quota     Size   `toml:"quota" default:"0" doc:"Most bytes of mail in an account that has no quota of its own. 0: no limit."`
+	Separator string `toml:"separator" default:"+" doc:"Character between user and detail in an address: user+detail@domain reaches user@domain. Empty: none."`
+}
+
+// Limits hold strangers off.
+type Limits struct {
+	Exempt        []netip.Prefix `toml:"exempt" default:"127.0.0.0/8 ::1/128" doc:"Clients without delays, bans and rates. Never grants relaying."`
+	Sessions      int            `toml:"sessions" default:"20000" min:"10" max:"1000000" doc:"Most sessions at a time on one listener; more wait in the kernel."`
+	SessionsPerIP int            `toml:"sessions_per_ip" default:"100" min:"1" max:"1000000" doc:"Most sessions at a time from one address, exempt ones apart."`
+}
+
+// Trace bounds the flight recorder.
+type Trace struct {
+	Keep Duration `toml:"keep" default:"30d" min:"1h" max:"10y" doc:"Age at which events are deleted."`
+	Max  Size     `toml:"max" default:"1GiB" min:"1MiB" doc:"Most bytes of events; the oldest hours go first."`
+}
+
+// A Listen is one listener.
+type Listen struct {
+	Service string `toml:"service" oneof:"mx submission submissions lmtp imap imaps pop3 pop3s" doc:"What is served: mx (mail from other hosts, usually :25), submission (:587), submissions (:465), lmtp, imap (:143), imaps (:993), pop3 (:110), pop3s (:995). Required."`
+	Address string `toml:"address" doc:"host:port to listen on; :25 means every address. Required."`
+	Proxy   bool   `toml:"proxy" default:"false" doc:"Clients come through a load balancer of smtp.proxy_networks."`
+}
+
+// A Certificate names the source of our certificate.
+type Certificate struct {
+	Source string // "self-signed" or "files"
+	Cert   string // path of the chain in PEM, with "files"
+	Key    string // path of the private key in PEM, with "files"
+}
+
+// A Duration reads "90s", "5m", "4h", "5d", "10y".
+type Duration time.Duration
+
+// A Size reads "50MiB", "1 GiB", "4096".
+type Size int64
+
+// D returns d as the standard library has it.
+func (d Duration) D() time.Duration { return time.Duration(d) }
