@@ -3,6 +3,7 @@ package dns
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -11,7 +12,7 @@ var ErrNotFound = errors.New("not found")
 
 // The facts behind ErrNotFound.
 var (
-	ErrNoName error = notFound("the name does not exist")            // NXDOMAIN, or no valid name at all
+	ErrNoName error = notFound("the name does not exist")             // NXDOMAIN, or no valid name at all
 	ErrNoData error = notFound("the name has no record of this type") // NODATA, RFC 2308 section 2.2
 )
 
@@ -35,6 +36,19 @@ func (e *Error) Error() string { return fmt.Sprintf("dns: %s of %q: %v", e.Type,
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// failed is why each server gave no answer.
+type failed []error
+
+func (f failed) Error() string {
+	texts := make([]string, len(f))
+	for i, err := range f {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (f failed) Unwrap() []error { return f }
 
 // worse returns the error that says less: unknown before absent, and a name without data before no
 // name, because one type is enough to exist.

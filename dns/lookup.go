@@ -2,7 +2,6 @@ package dns
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -124,7 +123,7 @@ func (r *Resolver) fetch(ctx context.Context, q question) result {
 
 // ask puts one question to the servers in turn, until one gives an answer or none is left.
 func (r *Resolver) ask(ctx context.Context, q question) (reply, error) {
-	var failures []error
+	var failures failed
 	for round := range rounds {
 		for _, s := range r.servers {
 			rep, err := r.askServer(ctx, s, q, firstTry<<round)
@@ -136,9 +135,9 @@ func (r *Resolver) ask(ctx context.Context, q question) (reply, error) {
 				failures = append(failures, fmt.Errorf("server %s: %w", s.address, err))
 			}
 			if ctx.Err() != nil {
-				return reply{}, errors.Join(failures...)
+				return reply{}, failures
 			}
 		}
 	}
-	return reply{}, errors.Join(failures...)
+	return reply{}, failures
 }
