@@ -1,0 +1,185 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"posthaste/kv"
+	"posthaste/mail"
+)
+
+// A Kind says what an address is to us.
+type Kind uint8
+
+// The kinds of a Target.
+const (
+	KindNone    Kind = iota // our domain, but nobody has this address
+	KindAccount             // one account
+	KindAlias               // other addresses, each to be resolved in turn
+	KindRelay               // the domain is not ours, but we are a backup for it
+	KindRemote              // somebody else's domain
+)
+
+// A Target is where mail for an address goes, in one step.
+type Target struct {
+	Kind      Kind
+	Account   mail.AccountID // of KindAccount
+	Addresses []mail.Address // of KindAlias; shared, not to be changed
+	Detail    string         // of a sub-address: "tag" of user+tag
+	CatchAll  bool           // the address itself is unknown; its domain takes everything
+}
+
+// Resolve tells where mail for address goes, in one step: who follows aliases bounds the steps.
+// Within our domains the exact address comes first, then that of a sub-address without its detail,
+// then the stand-ins for postmaster, abuse and mailer-daemon, then the catch-all "*". An address
+// without domain belongs to the default domain (RFC 5321 section 4.5.1).
+func (d *Directory) Resolve(ctx context.Context, address mail.Address) (Target, error) {
+	if target, ok := d.cache.get(address); ok {
+		return target, nil
+	}
+	var from sources
+	target, err := d.resolve(ctx, normal(address), &from)
+	if err != nil {
+		return Target{}, fmt.Errorf("directory: resolve %s: %w", address, err)
+	}
+	if target.Detail != "" { // as it was written
+		_, target.Detail, _ = splitDetail(address.Local, d.separator)
+	}
+	d.cache.put(address, target, from)
+	return target, nil
+}
+
+func (d *Directory) resolve(ctx context.Context, address mail.Address, from *sources) (Target, error) {
+	if address.Domain == "" {
+		address.Domain = d.defaultDomain
+	}
+	if strings.HasPrefix(address.Domain, "[") || address.Domain == "" {
+		return Target{Kind: KindRemote}, nil
+	}
+	kind, first, err := d.domainFacts(ctx, address.Domain, from)
+	if err != nil || kind != KindNone {
+		return Target{Kind: kind}, err
+	}
+	target, err := d.resolveLocal(ctx, address, from)
+	if err != nil || target.Kind != KindNone {
+		return target, err
+	}
+	if first != 0 && standsIn(address.Local) {
+		return Target{Kind: KindAccount, Account: first}, nil
+	}
+	target, err = d.lookup(ctx, mail.Address{Local: catchAll, Domain: address.Domain}, from)
+	target.CatchAll = target.Kind != KindNone
+	return target, err
+}
+
+// domainFacts returns KindRemote, KindRelay, or KindNone for a domain whose addresses are to be
+// looked up, with its first account.
+func (d *Directory) domainFacts(ctx context.Context, name string, from *sources) (Kind, mail.AccountID, error) {
+	from.add(d.cache.domain(name))
+	var domain Domain
+	var first mail.AccountID
+	err := d.store.View(ctx, domainPartition(name), func(r kv.Reader) (err error) {
+		if err = getJSON(r, domainKey, &domain); err == nil {
+			first, err = firstOf(r)
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+		return KindRemote, 0, nil
+	case err == nil && domain.Relay:
+		return KindRelay, 0, nil
+	}
+	return KindNone, first, err
+}
+
+// resolveLocal looks up the exact address, then the one without detail.
+func (d *Directory) resolveLocal(ctx context.Context, address mail.Address, from *sources) (Target, error) {
+	target, err := d.lookup(ctx, address, from)
+	if err != nil || target.Kind != KindNone {
+		return target, err
+	}
+	user, detail, ok := splitDetail(address.Local, d.separator)
+	if !ok {
+		return target, nil
+	}
+	target, err = d.lookup(ctx, mail.Address{Local: user, Domain: address.Domain}, from)
+	if target.Kind != KindNone {
+		target.Detail = detail
+	}
+	return target, err
+}
+
+// lookup returns what one normal address is. An account that is being made or erased is none.
+func (d *Directory) lookup(ctx context.Context, address mail.Address, from *sources) (Target, error) {
+	from.add(&d.cache.buckets[bucketOf(address)])
+	r, err := d.record(ctx, address)
+	switch {
+	case err != nil:
+		return Target{}, err
+	case len(r.Targets) > 0:
+		return Target{Kind: KindAlias, Addresses: r.Targets}, nil
+	case r.State == active:
+		return Target{Kind: KindAccount, Account: r.Account}, nil
+	}
+	return Target{}, nil
+}
+
+// standsIn tells whether a local-part must always reach somebody: RFC 5321 section 4.5.1, RFC 2142,
+// and the name our own reports come from.
+func standsIn(local string) bool {
+	return local == "postmaster" || local == "abuse" || local == "mailer-daemon"
+}
+
+// Bounds of the search of Owns.
+const (
+	maxOwnsDepth = 8
+	maxOwnsSteps = 1000
+)
+
+// Owns tells whether an account may send as address: mail for the address reaches it, by itself,
+// as a sub-address or stand-in, or through aliases.
+func (d *Directory) Owns(ctx context.Context, account mail.AccountID, address mail.Address) (bool, error) {
+	steps := maxOwnsSteps
+	return d.owns(ctx, account, address, maxOwnsDepth, &steps)
+}
+
+func (d *Directory) owns(ctx context.Context, account mail.AccountID, address mail.Address, depth int, steps *int) (bool, error) {
+	if *steps--; *steps < 0 || depth == 0 {
+		return false, nil
+	}
+	target, err := d.Resolve(ctx, address)
+	if err != nil || target.Kind == KindAccount {
+		return err == nil && target.Account == account, err
+	}
+	for _, next := range target.Addresses {
+		if ok, err := d.owns(ctx, account, next, depth-1, steps); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+// AccountByLogin returns the account that login names: its address, or the local-part of one in the
+// default domain, in any case, the domain also in Unicode. It returns ErrNoAccount for all else:
+// one does not log in as an alias.
+func (d *Directory) AccountByLogin(ctx context.Context, login string) (Account, error) {
+	local, domain := login, d.defaultDomain
+	if at := strings.LastIndexByte(login, '@'); at >= 0 {
+		local, domain = login[:at], login[at+1:]
+	}
+	name, err := DomainName(domain)
+	if err != nil || local == "" || len(local) > MaxLocal {
+		return Account{}, noAccount(fmt.Sprintf("%.100q", login))
+	}
+	r, err := d.record(ctx, normal(mail.Address{Local: local, Domain: name}))
+	if err != nil {
+		return Account{}, err
+	}
+	if r.State != active {
+		return Account{}, noAccount(fmt.Sprintf("%.100q", login))
+	}
+	return d.Account(ctx, r.Account)
+}
