@@ -1,6 +1,21 @@
 package message
 
-import "posthaste/mail"
+import (
+	"bytes"
+	"iter"
+	"strings"
+
+	"posthaste/mail"
+
+	"golang.org/x/net/idna"
+)
+
+// Bounds on reading one address field.
+const (
+	maxAddressBytes = 1 << 20 // what follows is left out
+	maxAddresses    = 50_000
+	maxLiteral      = 300 // an address literal "[...]"
+)
 
 // A MailAddress is an address of a header field (RFC 5322 section 3.4): a mailbox or a group.
 type MailAddress struct {
@@ -11,7 +26,7 @@ type MailAddress struct {
 	Phrase string
 
 	Route  string // obsolete source route "@a,@b" (RFC 5322 section 4.4), or empty
-	Local  string // unquoted; what cannot be read as an address is here alone
+	Local  string // unquoted; what is no address is here alone
 	Domain string // as written, in any case and alphabet
 
 	// Group tells that this is the group called Name, made of Members, which may be none.
@@ -19,9 +34,326 @@ type MailAddress struct {
 	Members []MailAddress
 }
 
-// Address returns a as a noun with its domain in lower case, or the zero Address for a group.
-func (a MailAddress) Address() mail.Address { return mail.Address{Local: a.Local, Domain: a.Domain} }
+// Address returns a as a noun: its domain in lower case and A-labels where it has that form. A group
+// gives the zero Address.
+func (a MailAddress) Address() mail.Address {
+	domain := strings.ToLower(a.Domain)
+	if !isASCII(domain) {
+		if ascii, err := idna.Lookup.ToASCII(a.Domain); err == nil {
+			domain = ascii
+		}
+	}
+	return mail.Address{Local: a.Local, Domain: domain}
+}
+
+// Mailboxes yields the addresses of list with those in groups, and no groups.
+func Mailboxes(list []MailAddress) iter.Seq[MailAddress] {
+	return func(yield func(MailAddress) bool) {
+		for _, a := range list {
+			if !a.Group {
+				if !yield(a) {
+					return
+				}
+				continue
+			}
+			for _, m := range a.Members {
+				if !yield(m) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // ParseAddresses reads an address-list with everything that is obsolete or merely common. What
 // cannot be read does not hide what follows it.
-func ParseAddresses(s string) []MailAddress { return nil }
+func ParseAddresses(s string) []MailAddress {
+	if s == "" {
+		return nil
+	}
+	p := addressParser{scanner: scanner{in: []byte(s[:min(len(s), maxAddressBytes)])}}
+	for p.pos < len(p.in) && p.count < maxAddresses {
+		p.step()
+	}
+	p.endGroup()
+	return p.list
+}
+
+// An addressParser collects the words up to a "," and turns them into an address there. What they
+// are shows only at "<", "@" and ":".
+type addressParser struct {
+	scanner
+	list    []MailAddress
+	count   int
+	group   *MailAddress
+	words   []word // of a phrase, or of a local-part before its "@"
+	comment string // the last one
+	addr    MailAddress
+	some    bool // addr has an address
+}
+
+// A word is an atom with its dots, or a quoted-string.
+type word struct {
+	text   []byte
+	quoted bool
+	spaced bool // white space or a comment stands before it
+}
+
+// step reads one token.
+func (p *addressParser) step() {
+	spaced := p.skipSpace()
+	if p.pos >= len(p.in) {
+		return
+	}
+	switch c := p.in[p.pos]; {
+	case c == ',':
+		p.pos++
+		p.endAddress()
+	case c == ';':
+		p.pos++
+		p.endGroup()
+	case c == ':' && p.group == nil && !p.some:
+		p.pos++
+		p.beginGroup()
+	case c == '<' && !p.some:
+		p.angle()
+	case c == '@' && !p.some:
+		p.pos++
+		p.bareAddress()
+	case c == '"':
+		text := p.quoted()
+		p.words = append(p.words, word{text, true, spaced})
+	case isPhrase(c):
+		p.words = append(p.words, word{p.atom(), false, spaced})
+	default:
+		p.pos++
+	}
+}
+
+// skipSpace skips white space and comments, and keeps the last comment.
+func (p *addressParser) skipSpace() bool {
+	start := p.pos
+	for p.pos < len(p.in) {
+		switch p.in[p.pos] {
+		case ' ', '\t', '\r', '\n', 0:
+			p.pos++
+			continue
+		case '(':
+			if inside, ok := p.scanner.comment(); ok {
+				p.comment = string(bytes.TrimSpace(unescape(inside, bytes.IndexByte(inside, '\\') < 0)))
+				continue
+			}
+		}
+		break
+	}
+	return p.pos > start
+}
+
+// isPhrase reports a byte that can stand in a word: all but the specials that end one.
+func isPhrase(c byte) bool {
+	switch c {
+	case '<', ',', ';', ':', '@', '"':
+		return false
+	}
+	return c > ' '
+}
+
+// atom reads a word without quotes. An encoded word may hold what else would end it.
+func (p *addressParser) atom() []byte {
+	start := p.pos
+	if bytes.HasPrefix(p.in[p.pos:], []byte("=?")) {
+		head := p.in[p.pos:min(len(p.in), p.pos+2*maxWord+maxCharsetName)]
+		if _, n := parseWord(string(head)); n > 0 && bytes.IndexByte(head[:n], '<') < 0 {
+			p.pos += n
+			return p.in[start:p.pos]
+		}
+	}
+	for p.pos < len(p.in) && isPhrase(p.in[p.pos]) && (p.in[p.pos] != '(' || p.pos == start) {
+		p.pos++
+	}
+	return p.in[start:p.pos]
+}
+
+// angle reads "<" [route] addr-spec ">". Where ">" is missing, the address ends at the next comma.
+func (p *addressParser) angle() {
+	inside := p.untilAngle()
+	in := scanner{in: inside}
+	if in.take('@') {
+		if colon := bytes.IndexByte(inside, ':'); colon >= 0 {
+			p.addr.Route = strings.TrimSpace(string(inside[:colon]))
+			in = scanner{in: inside[colon+1:]}
+		} else {
+			in.pos = 0
+		}
+	}
+	p.addr.Local, p.addr.Domain = addrSpec(&in)
+	p.some = true
+}
+
+// untilAngle moves behind ">" and returns what is before it, from behind "<".
+func (p *addressParser) untilAngle() []byte {
+	start, comma, quotes := p.pos+1, -1, true
+	for i := start; i < len(p.in); i++ {
+		switch p.in[i] {
+		case '"':
+			q := scanner{in: p.in, pos: i}
+			if !quotes {
+				continue
+			}
+			if q.quoted(); q.pos < len(p.in) {
+				i = q.pos - 1
+			}
+			quotes = q.pos < len(p.in) // without its end it is a letter, and so are all after it
+		case '>':
+			p.pos = i + 1
+			return p.in[start:i]
+		case '<':
+			if comma >= 0 {
+				p.pos = comma
+				return p.in[start:comma]
+			}
+		case ',':
+			if comma < 0 {
+				comma = i
+			}
+		}
+	}
+	if comma < 0 {
+		comma = len(p.in)
+	}
+	p.pos = comma
+	return p.in[start:comma]
+}
+
+// addrSpec reads local-part "@" domain, with white space and comments around every word as old mail
+// has it (RFC 5322 section 4.4). Without "@" all is the local-part.
+func addrSpec(s *scanner) (local, domain string) {
+	var b []byte
+	for !s.end() {
+		switch c := s.in[s.pos]; c {
+		case '"':
+			b = append(b, s.quoted()...)
+		case '@':
+			s.pos++
+			return string(b), s.domain()
+		default:
+			b = append(b, c)
+			s.pos++
+		}
+	}
+	return string(b), ""
+}
+
+// domain reads a domain or an address literal, up to what cannot belong to it.
+func (s *scanner) domain() string {
+	var b []byte
+	for !s.end() {
+		c := s.in[s.pos]
+		if c == '[' {
+			end := bytes.IndexByte(s.in[s.pos:min(len(s.in), s.pos+maxLiteral)], ']')
+			if end >= 0 {
+				b = append(b, bytes.TrimSpace(s.in[s.pos:s.pos+end+1])...)
+				s.pos += end + 1
+				break
+			}
+		}
+		if !isPhrase(c) || c == '>' {
+			break
+		}
+		start := s.pos
+		for s.pos < len(s.in) && isPhrase(s.in[s.pos]) && s.in[s.pos] != '>' && s.in[s.pos] != '(' {
+			s.pos++
+		}
+		if s.pos == start {
+			break
+		}
+		// Only a dot joins words across white space.
+		if len(b) > 0 && b[len(b)-1] != '.' && s.in[start] != '.' {
+			s.pos = start
+			break
+		}
+		b = append(b, s.in[start:s.pos]...)
+	}
+	return string(b)
+}
+
+// bareAddress reads the domain behind "@"; the words before it that dots or nothing join are the
+// local-part, the others the phrase.
+func (p *addressParser) bareAddress() {
+	first := len(p.words) - 1
+	for first > 0 && joined(p.words[first-1], p.words[first]) {
+		first--
+	}
+	first = max(first, 0)
+	var local []byte
+	for _, w := range p.words[first:] {
+		local = append(local, w.text...)
+	}
+	p.words = p.words[:first]
+	p.addr.Local = string(local)
+	p.addr.Domain = p.domain()
+	p.some = true
+}
+
+func joined(a, b word) bool {
+	return !b.spaced || len(a.text) > 0 && a.text[len(a.text)-1] == '.' || len(b.text) > 0 && b.text[0] == '.'
+}
+
+// phrase joins the words to a display name.
+func (p *addressParser) phrase() string {
+	if len(p.words) == 1 {
+		return string(bytes.TrimSpace(p.words[0].text))
+	}
+	var b []byte
+	for i, w := range p.words {
+		if i > 0 && w.spaced {
+			b = append(b, ' ')
+		}
+		b = append(b, w.text...)
+	}
+	return string(bytes.TrimSpace(b))
+}
+
+// endAddress appends the address that the tokens since the last one make.
+func (p *addressParser) endAddress() {
+	a := p.addr
+	a.Phrase = p.phrase()
+	switch {
+	case !p.some && a.Phrase == "":
+		p.reset()
+		return
+	case !p.some: // words alone: a local name, as "root"
+		a.Local, a.Phrase = a.Phrase, ""
+	}
+	if a.Phrase == "" {
+		a.Phrase = p.comment
+	}
+	a.Name = DecodeWords(a.Phrase)
+	p.count++
+	if p.group != nil {
+		p.group.Members = append(p.group.Members, a)
+	} else {
+		p.list = append(p.list, a)
+	}
+	p.reset()
+}
+
+func (p *addressParser) reset() {
+	p.words, p.comment, p.addr, p.some = p.words[:0], "", MailAddress{}, false
+}
+
+func (p *addressParser) beginGroup() {
+	phrase := p.phrase()
+	p.group = &MailAddress{Group: true, Phrase: phrase, Name: DecodeWords(phrase)}
+	p.count++
+	p.reset()
+}
+
+// endGroup appends the group, if one is open, else it ends an address: some write ";" for ",".
+func (p *addressParser) endGroup() {
+	p.endAddress()
+	if p.group != nil {
+		p.list = append(p.list, *p.group)
+		p.group = nil
+	}
+}
