@@ -84,7 +84,12 @@ func (d *Directory) makeAccount(ctx context.Context, id mail.AccountID, address 
 	if err := d.putAccount(ctx, account, opts.Credentials); err != nil {
 		return Account{}, err
 	}
-	if err := d.activate(ctx, address, id); err != nil {
+	err = d.activate(ctx, address, id)
+	if errors.Is(err, ErrExists) { // the claim was taken over; nothing leads to our account
+		_, buryErr := d.change(ctx, id, bury)
+		err = errors.Join(err, buryErr)
+	}
+	if err != nil {
 		return Account{}, err
 	}
 	return account, d.setFirst(ctx, address.Domain, 0, id)
@@ -265,11 +270,17 @@ func (d *Directory) DeleteAccount(ctx context.Context, id mail.AccountID, erase 
 	if err != nil {
 		return account, err
 	}
-	_, err = d.change(ctx, id, func(_ kv.Txn, f *facts) { *f = facts{Gone: time.Now().UTC().Truncate(time.Second)} })
+	_, err = d.change(ctx, id, bury)
 	if errors.Is(err, ErrNoAccount) {
 		err = nil // a repeat of the last step
 	}
 	return account, err
+}
+
+// bury leaves of an account only the mark that its ID was used.
+func bury(txn kv.Txn, f *facts) {
+	txn.DeleteRange(credentialsPrefix, kv.PrefixEnd(credentialsPrefix))
+	*f = facts{Gone: time.Now().UTC().Truncate(time.Second)}
 }
 
 // leave stops mail for an account, and finds another one to stand in for postmaster.

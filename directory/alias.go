@@ -56,8 +56,10 @@ func (d *Directory) putAlias(ctx context.Context, address mail.Address, targets 
 
 // DeleteAlias removes an alias, or returns ErrNoAlias.
 func (d *Directory) DeleteAlias(ctx context.Context, address mail.Address) error {
+	found := false // also in an attempt whose outcome is unknown
 	return d.updateRecord(ctx, address, func(old *record) (*record, error) {
-		if old == nil || len(old.Targets) == 0 {
+		found = found || old != nil && len(old.Targets) > 0
+		if !found || old != nil && len(old.Targets) == 0 {
 			return nil, fmt.Errorf("directory: %w: %s", ErrNoAlias, address)
 		}
 		return nil, nil

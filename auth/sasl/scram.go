@@ -100,7 +100,7 @@ func (s *scramServer) binding(message string) (scram.ChannelBinding, error) {
 	}
 	switch scram.ChannelBindingType(kind) {
 	case scram.ChannelBindingTLSExporter:
-		return scram.NewTLSExporterBinding(s.tls)
+		return s.exporter()
 	case scram.ChannelBindingTLSServerEndpoint:
 		return s.endpoint()
 	}
@@ -109,11 +109,16 @@ func (s *scramServer) binding(message string) (scram.ChannelBinding, error) {
 
 // offered returns a binding when we offered to bind on this connection.
 func (s *scramServer) offered() scram.ChannelBinding {
-	if !bindable(s.tls) {
-		return scram.ChannelBinding{}
-	}
-	binding, _ := scram.NewTLSExporterBinding(s.tls) // bindable says that it works
+	binding, _ := s.exporter()
 	return binding
+}
+
+// exporter binds to keys of the connection (RFC 9266).
+func (s *scramServer) exporter() (scram.ChannelBinding, error) {
+	if !bindable(s.tls) {
+		return scram.ChannelBinding{}, fmt.Errorf("%w: channel binding tls-exporter needs TLS 1.3", ErrSyntax)
+	}
+	return scram.NewTLSExporterBinding(s.tls)
 }
 
 // endpoint binds to the certificate we showed (RFC 5929 section 4). The library looks for it where a
@@ -133,7 +138,7 @@ func (s *scramServer) endpoint() (scram.ChannelBinding, error) {
 // bindable tells whether a connection has the exporter that RFC 9266 binds to: TLS 1.3, or TLS 1.2
 // with extended master secret.
 func bindable(state *tls.ConnectionState) bool {
-	if state == nil {
+	if state == nil || !state.HandshakeComplete {
 		return false
 	}
 	_, err := scram.NewTLSExporterBinding(state)
