@@ -1,0 +1,195 @@
+package remote
+
+import (
+	"context"
+	"net/netip"
+
+	"posthaste/mail"
+)
+
+// A job is one call of Deliver on its way.
+type job struct {
+	env      mail.Envelope
+	rcpts    []mail.Recipient
+	content  *content
+	dest     Destination
+	outcomes []Outcome // Status nil: no outcome yet
+	failures []*mail.Status
+	attempts int
+}
+
+// Deliver hands content to the hosts of dest for each of rcpts, and returns their outcomes in the
+// same order. The recipients of env itself are not looked at. It returns early with temporary
+// outcomes when ctx ends.
+func (a *Agent) Deliver(ctx context.Context, env mail.Envelope, rcpts []mail.Recipient, c mail.Content, dest Destination) []Outcome {
+	if dest.Port == 0 {
+		dest.Port = a.cfg.Port
+	}
+	j := &job{env: env, rcpts: rcpts, content: newContent(c.Bytes(), a.cfg.Downgrade), dest: dest, outcomes: make([]Outcome, len(rcpts))}
+	j.refuseUnsafe()
+	if len(j.pending()) > 0 {
+		a.traceRoute(j)
+		a.tryHosts(ctx, j)
+	}
+	j.giveUp(ctx)
+	a.traceOutcomes(j)
+	return j.outcomes
+}
+
+// tryHosts goes through the hosts until every recipient has an outcome.
+func (a *Agent) tryHosts(ctx context.Context, j *job) {
+	hosts := shuffled(j.dest.Hosts)
+	if a.reuse(ctx, j, hosts) {
+		return
+	}
+	for _, h := range hosts {
+		addrs, status := a.addresses(ctx, h)
+		if status != nil {
+			j.failures = append(j.failures, status)
+			a.traceNoAddress(j, h, status)
+			continue
+		}
+		for _, ip := range addrs {
+			if j.attempts++; j.attempts > maxAttempts || ctx.Err() != nil {
+				return
+			}
+			if a.tryAddress(ctx, j, h, netip.AddrPortFrom(ip, uint16(j.dest.Port))) {
+				return
+			}
+		}
+	}
+}
+
+// reuse takes sessions with the best hosts that wait from an earlier message. One that turns out to
+// be closed is no failure of its host.
+func (a *Agent) reuse(ctx context.Context, j *job, hosts []Host) (done bool) {
+	for _, h := range hosts {
+		if h.Preference != hosts[0].Preference {
+			break
+		}
+		for s := a.pool.take(j.dest.poolKey(h)); s != nil; s = a.pool.take(j.dest.poolKey(h)) {
+			s.replies = 0
+			a.traceReused(j, s)
+			fail := a.converse(ctx, j, s)
+			if fail == nil {
+				return true
+			}
+			if s.replies > 0 {
+				j.failures = append(j.failures, fail.status)
+			}
+		}
+	}
+	return false
+}
+
+// tryAddress connects and delivers. It returns whether every recipient has an outcome.
+func (a *Agent) tryAddress(ctx context.Context, j *job, h Host, addr netip.AddrPort) (done bool) {
+	s, fail := a.connect(ctx, j, h, addr)
+	if fail == nil {
+		fail = a.converse(ctx, j, s)
+	}
+	if fail != nil {
+		j.failures = append(j.failures, fail.status)
+	}
+	return fail == nil
+}
+
+// converse runs as many transactions as the recipients without outcome need. It returns nil when
+// none is left; the session then waits for the next message.
+func (a *Agent) converse(ctx context.Context, j *job, s *session) (fail *failure) {
+	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
+	defer func() {
+		s.dead = !stop() || s.dead
+		if fail != nil {
+			s.quit()
+			return
+		}
+		a.pool.put(s)
+	}()
+	for {
+		todo := j.pending()
+		if len(todo) == 0 {
+			return nil
+		}
+		if fail := s.transact(j, todo[:min(len(todo), maxRecipients)]); fail != nil {
+			return fail
+		}
+		if s.dead && len(j.pending()) > 0 {
+			return &failure{mail.NewStatus(451, "4.4.2", "%s closed the connection before it took all recipients", s.peer())}
+		}
+	}
+}
+
+// pending returns the indexes of the recipients without an outcome.
+func (j *job) pending() []int {
+	var todo []int
+	for i := range j.outcomes {
+		if j.outcomes[i].Status == nil {
+			todo = append(todo, i)
+		}
+	}
+	return todo
+}
+
+func (j *job) decide(indexes []int, status *mail.Status) {
+	for _, i := range indexes {
+		j.outcomes[i].Status = status
+	}
+}
+
+// refuseUnsafe gives an outcome to addresses that would break out of their command. No parser of
+// ours makes any, but what is stored may be older than its parser.
+func (j *job) refuseUnsafe() {
+	if hasControl(j.env.From.String()) {
+		j.decide(j.pending(), mail.NewStatus(550, "5.1.7", "the sender's address holds a control character"))
+	}
+	for _, i := range j.pending() {
+		if hasControl(j.rcpts[i].Address.String()) {
+			j.decide([]int{i}, mail.NewStatus(550, "5.1.3", "the recipient's address holds a control character"))
+		}
+	}
+}
+
+func hasControl(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+// giveUp gives the recipients that no host took the reason why.
+func (j *job) giveUp(ctx context.Context) {
+	todo := j.pending()
+	if len(todo) == 0 {
+		return
+	}
+	status := verdict(j.failures)
+	if ctx.Err() != nil {
+		status = mail.NewStatus(451, "4.3.2", "the delivery was interrupted, because this system is stopping or was told so")
+	}
+	j.decide(todo, status)
+}
+
+// verdict sums up why no host could be used: the best host's temporary failure, because as long as
+// one host may work later so may the message; a permanent failure only when all hosts agree on one.
+func verdict(failures []*mail.Status) *mail.Status {
+	for _, f := range failures {
+		if !f.Permanent() {
+			return temporary(f)
+		}
+	}
+	if len(failures) == 0 {
+		return mail.NewStatus(451, "4.4.1", "no host could be tried")
+	}
+	return failures[0]
+}
+
+// temporary keeps odd answers (a 2xx or 3xx in the wrong place) from looking like success.
+func temporary(s *mail.Status) *mail.Status {
+	if s.Code/100 == 4 {
+		return s
+	}
+	return &mail.Status{Code: 451, Enhanced: "4.5.0", Text: "unexpected reply: " + s.Error(), Peer: s.Peer}
+}
