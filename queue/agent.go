@@ -1,0 +1,44 @@
+package queue
+
+import (
+	"context"
+
+	"posthaste/mail"
+)
+
+// A Route says how a recipient is reached.
+type Route struct {
+	Agent string // which of the agents given to Run delivers
+
+	// Destination names what recipients share connections and a limit of concurrency: for remote
+	// mail the normalised set of MX host names, not the domain. Recipients of one message with
+	// equal Routes travel together.
+	Destination string
+
+	Limit int // deliveries at the same time, when not Limits.Destination
+}
+
+// A Router finds routes. The error of a recipient that has none is a *mail.Status; any other error
+// is temporary, as is a DNS that does not answer. node fills it.
+type Router interface {
+	Route(ctx context.Context, to mail.Address) (Route, error)
+}
+
+// A Job is one delivery.
+type Job struct {
+	Envelope mail.Envelope // its Recipients are those of this job alone
+	Content  mail.Content  // valid until Deliver returns
+	Route    Route
+}
+
+// An Agent delivers. It may be called at the same time from many goroutines.
+type Agent interface {
+	// Deliver returns an answer for each recipient of the job, in their order. What cannot be
+	// proven delivered is temporary. When ctx ends, it returns soon.
+	//
+	// A 2xx tells the queue what to report where the sender asked for success (RFC 3461): with
+	// code 251 the recipient was expanded to others; with Peer set another host took it and
+	// reports by itself, or, with enhanced code 2.1.9, does not know how to (RFC 5248: relayed);
+	// any other 2xx is a delivery into a mailbox.
+	Deliver(ctx context.Context, job Job) []*mail.Status
+}

@@ -1,0 +1,245 @@
+package queue
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"time"
+
+	"posthaste/blob"
+	"posthaste/kv"
+	"posthaste/mail"
+)
+
+// formatEntry is the first byte of a stored entry; docs/formats/queue.md describes the rest.
+const formatEntry = 1
+
+var errEntryFormat = errors.New("queue: the stored entry does not have the known format")
+
+// Bits of the flags of an entry.
+const (
+	flagSMTPUTF8 = 1 << iota
+	flagRequireTLS
+	flagBlob
+)
+
+var stateCodes = []State{Incoming, Deferred, Held, Corrupt, Delivered, Failed}
+
+// encode returns the stored form of e, without its ID.
+func (e *Entry) encode() []byte {
+	env := &e.Envelope
+	w := writer(make([]byte, 0, 192+96*len(e.Recipients)))
+	w.byte(formatEntry)
+	w.byte(e.flags())
+	w.text(env.From.Local)
+	w.text(env.From.Domain)
+	w.text(string(env.Body))
+	w.text(string(env.Ret))
+	w.text(env.EnvID)
+	w.time(env.Received)
+	w.origin(&env.Origin)
+	w.number(uint64(e.Size))
+	if e.content.blob != "" {
+		w.text(string(e.content.blob))
+	} else {
+		w.number(uint64(e.content.body))
+	}
+	w.text(e.origin)
+	w.number(uint64(len(e.Recipients)))
+	for i := range e.Recipients {
+		w.recipient(&e.Recipients[i])
+	}
+	return w
+}
+
+func (e *Entry) flags() (f byte) {
+	if e.Envelope.SMTPUTF8 {
+		f |= flagSMTPUTF8
+	}
+	if e.Envelope.RequireTLS {
+		f |= flagRequireTLS
+	}
+	if e.content.blob != "" {
+		f |= flagBlob
+	}
+	return f
+}
+
+// decodeEntry reads what encode wrote. It copies what it keeps.
+func decodeEntry(id mail.QueueID, stored []byte) (*Entry, error) {
+	r := reader{rest: string(stored)} // one copy; every text is a part of it
+	if r.byte() != formatEntry {
+		return nil, errEntryFormat
+	}
+	flags := r.byte()
+	e := &Entry{ID: id}
+	env := &e.Envelope
+	env.ID = id
+	env.SMTPUTF8, env.RequireTLS = flags&flagSMTPUTF8 != 0, flags&flagRequireTLS != 0
+	env.From.Address = mail.Address{Local: r.text(), Domain: r.text()}
+	env.Body = mail.BodyType(r.text())
+	env.Ret = mail.Ret(r.text())
+	env.EnvID = r.text()
+	env.Received = r.time()
+	env.Origin = r.origin()
+	e.Size = int64(r.number())
+	if flags&flagBlob != 0 {
+		e.content.blob = blob.Name(r.text())
+	} else {
+		e.content.body = kv.BodyID(r.number())
+	}
+	e.origin = r.text()
+	n := r.number()
+	if n > MaxRecipients {
+		return nil, errEntryFormat
+	}
+	for range n {
+		if r.bad {
+			break
+		}
+		e.Recipients = append(e.Recipients, r.recipient())
+	}
+	if r.bad || len(r.rest) > 0 || len(e.Recipients) == 0 || len(e.origin)%originSize != 0 {
+		return nil, errEntryFormat
+	}
+	return e, nil
+}
+
+// A writer appends values.
+type writer []byte
+
+func (w *writer) byte(b byte)     { *w = append(*w, b) }
+func (w *writer) number(n uint64) { *w = binary.AppendUvarint(*w, n) }
+func (w *writer) text(s string)   { w.number(uint64(len(s))); *w = append(*w, s...) }
+
+// time writes Unix milliseconds, 0 for no time.
+func (w *writer) time(t time.Time) {
+	if t.IsZero() {
+		w.number(0)
+		return
+	}
+	w.number(uint64(max(t.UnixMilli(), 1)))
+}
+
+func (w *writer) origin(o *mail.Origin) {
+	w.number(uint64(o.Account))
+	w.text(o.Login)
+	ip, _ := o.IP.MarshalBinary() // never fails
+	w.text(string(ip))
+	w.text(o.Name)
+	w.text(o.Helo)
+	w.text(o.Protocol)
+	w.text(o.TLS)
+}
+
+func (w *writer) recipient(r *Recipient) {
+	w.text(r.Address.Local)
+	w.text(r.Address.Domain)
+	w.byte(byte(r.Notify))
+	w.text(r.ORcpt)
+	w.byte(stateCode(r.State))
+	w.number(uint64(r.Attempts))
+	w.time(r.Next)
+	if r.warned {
+		w.byte(1)
+	} else {
+		w.byte(0)
+	}
+	if r.Status == nil {
+		w.number(0)
+		return
+	}
+	w.number(uint64(r.Status.Code))
+	w.text(r.Status.Enhanced)
+	w.text(r.Status.Text)
+	w.text(r.Status.Peer)
+}
+
+// stateCode returns the stored form of s. Active is not stored: it means that no outcome is known.
+func stateCode(s State) byte {
+	for i, known := range stateCodes {
+		if s == known {
+			return byte(i)
+		}
+	}
+	return 0
+}
+
+// A reader takes values off rest; bad is set once one was not there.
+type reader struct {
+	rest string
+	bad  bool
+}
+
+func (r *reader) byte() byte {
+	if len(r.rest) == 0 {
+		r.bad = true
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *reader) number() uint64 {
+	var n uint64
+	for shift := 0; shift < 64; shift += 7 {
+		b := r.byte()
+		n |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return n
+		}
+	}
+	r.bad = true
+	return 0
+}
+
+func (r *reader) text() string {
+	n := r.number()
+	if n > uint64(len(r.rest)) {
+		r.bad = true
+		return ""
+	}
+	s := r.rest[:n]
+	r.rest = r.rest[n:]
+	return s
+}
+
+func (r *reader) time() time.Time {
+	ms := r.number()
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(ms))
+}
+
+func (r *reader) origin() mail.Origin {
+	o := mail.Origin{Account: mail.AccountID(r.number()), Login: r.text()}
+	var ip netip.Addr
+	if err := ip.UnmarshalBinary([]byte(r.text())); err != nil {
+		r.bad = true
+	}
+	o.IP = ip
+	o.Name, o.Helo, o.Protocol, o.TLS = r.text(), r.text(), r.text(), r.text()
+	return o
+}
+
+func (r *reader) recipient() Recipient {
+	var p Recipient
+	p.Address = mail.Address{Local: r.text(), Domain: r.text()}
+	p.Notify = mail.Notify(r.byte())
+	p.ORcpt = r.text()
+	state := int(r.byte())
+	if state >= len(stateCodes) {
+		r.bad = true
+		return p
+	}
+	p.State = stateCodes[state]
+	p.Attempts = int(r.number())
+	p.Next = r.time()
+	p.warned = r.byte() == 1
+	if code := r.number(); code != 0 {
+		p.Status = &mail.Status{Code: int(code), Enhanced: r.text(), Text: r.text(), Peer: r.text()}
+	}
+	return p
+}

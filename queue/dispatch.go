@@ -1,0 +1,378 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"posthaste/kv"
+	"posthaste/mail"
+)
+
+// drainTime is how long deliveries that run may go on once the queue is told to stop.
+const drainTime = 10 * time.Second
+
+// A dispatcher is the running side of a queue: it loads what is due, lets the scheduler choose, calls
+// router and agents, and has the committer record what they answered.
+type dispatcher struct {
+	q      *Queue
+	router Router
+	agents map[string]Agent
+	jobs   context.Context // of deliveries; outlives Run's by drainTime
+	wake   chan struct{}   // something is due sooner than the loop thinks
+	work   sync.WaitGroup
+	shards [Shards]shard
+
+	mu       sync.Mutex // guards all below, and the fields of shards that say so
+	stopping bool
+	records  map[mail.QueueID]*record
+	senders  map[string]int // records by sender
+	sched    *scheduler
+	starved  bool // the window was too full to load what is due
+}
+
+// A record is an entry in memory. Each of its recipients belongs to one task at most, which alone
+// touches it.
+type record struct {
+	entry   *Entry
+	sender  string
+	open    int  // tasks whose outcome is not committed; guarded by dispatcher.mu
+	dropped bool // not to be delivered: held, deleted, or another node's; guarded by dispatcher.mu
+}
+
+// Run delivers what is due until ctx ends; deliveries that run then get ten seconds. router and
+// agents are those of node. One Run at a time.
+func (q *Queue) Run(ctx context.Context, router Router, agents map[string]Agent) error {
+	jobs, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	d := &dispatcher{
+		q: q, router: router, agents: agents, jobs: jobs,
+		wake: make(chan struct{}, 1), records: map[mail.QueueID]*record{}, senders: map[string]int{},
+		sched: newScheduler(q.limits, q.policy),
+	}
+	for i := range d.shards {
+		d.shards[i].init(d, i)
+	}
+	if !q.dispatcher.CompareAndSwap(nil, d) {
+		return errors.New("queue: it already runs")
+	}
+	defer q.dispatcher.Store(nil)
+	var upkeep sync.WaitGroup
+	upkeep.Go(func() { d.keepLeases(ctx) })
+	upkeep.Go(func() { q.forgetOrigins(ctx, d) })
+	d.loop(ctx)
+	d.drain(cancel)
+	upkeep.Wait()
+	d.releaseLeases()
+	return nil
+}
+
+// drain starts nothing more and waits for what runs.
+func (d *dispatcher) drain(cancel context.CancelFunc) {
+	d.mu.Lock()
+	d.stopping = true
+	d.mu.Unlock()
+	timer := time.AfterFunc(drainTime, cancel)
+	defer timer.Stop()
+	d.work.Wait()
+}
+
+// loop loads entries as they fall due.
+func (d *dispatcher) loop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		now := time.Now()
+		d.loadDue(ctx, now)
+		if next, ok := d.nextDue(); ok {
+			timer.Reset(max(time.Until(next), minPause))
+		} else {
+			timer.Reset(time.Hour)
+		}
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-d.wake:
+		}
+	}
+}
+
+// minPause keeps the loop from spinning on what cannot be loaded.
+const minPause = 5 * time.Millisecond
+
+func (d *dispatcher) poke() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// offer takes an entry that was just put. A sender that already fills a quarter of the window waits
+// in the store, so that the others always find room.
+func (d *dispatcher) offer(e *Entry) {
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := &d.shards[shardOf(e.ID)]
+	if !s.held || d.stopping {
+		return
+	}
+	from := senderKey(&e.Envelope)
+	n := len(d.records)
+	if n >= d.q.limits.Window && d.senders[from] >= d.q.limits.Window/4 || n >= 2*d.q.limits.Window {
+		s.dueAt(e.Next())
+		d.starved = true
+		return
+	}
+	d.admit(e, from, false, now)
+	d.start(now)
+}
+
+// admit brings e into memory and sends its due recipients to find their ways. d.mu is held.
+func (d *dispatcher) admit(e *Entry, from string, urgent bool, now time.Time) {
+	if _, ok := d.records[e.ID]; ok {
+		return
+	}
+	r := &record{entry: e, sender: from}
+	d.records[e.ID] = r
+	d.senders[from]++
+	d.activate(r, urgent, now)
+	if r.open == 0 {
+		d.forget(r)
+	}
+}
+
+// activate sends the recipients of r that are due to find their ways. d.mu is held.
+func (d *dispatcher) activate(r *record, urgent bool, now time.Time) {
+	e := r.entry
+	domains := map[string][]int{}
+	for i := range e.Recipients {
+		p := &e.Recipients[i]
+		if p.State.schedulable() && !p.Next.After(now) {
+			p.State = Active
+			domains[p.Address.Domain] = append(domains[p.Address.Domain], i)
+		}
+	}
+	for domain, recipients := range domains {
+		t := &task{record: r, recipients: recipients, sender: r.sender, urgent: urgent}
+		r.open++
+		d.place(t, "route\x00"+domain, routesPerDomain, now)
+	}
+}
+
+// forget drops r from memory; the store knows the rest. d.mu is held.
+func (d *dispatcher) forget(r *record) {
+	id := r.entry.ID
+	if d.records[id] != r {
+		return
+	}
+	delete(d.records, id)
+	if d.senders[r.sender]--; d.senders[r.sender] == 0 {
+		delete(d.senders, r.sender)
+	}
+	if s := &d.shards[shardOf(id)]; s.left != nil {
+		s.left[id] = true
+	}
+	if d.starved && len(d.records) <= d.q.limits.Window/2 {
+		d.starved = false
+		d.poke()
+	}
+}
+
+// close hands the answers of t to the committer of its shard. It does no I/O.
+func (d *dispatcher) close(t *task, answers []*mail.Status, now time.Time) {
+	d.shards[shardOf(t.record.entry.ID)].committer.add(closing{task: t, answers: answers, at: now})
+}
+
+// routesPerDomain bounds the searches for the way to one domain, which all wait for the same DNS.
+const routesPerDomain = 2
+
+// place lets t wait at a destination, or defers it at once. d.mu is held.
+func (d *dispatcher) place(t *task, key string, limit int, now time.Time) {
+	if answer := d.sched.add(t, key, limit, now); answer != nil {
+		d.close(t, repeat(answer, len(t.recipients)), now)
+	}
+}
+
+// start runs every task that may start. d.mu is held.
+func (d *dispatcher) start(now time.Time) {
+	for !d.stopping {
+		t := d.nextTask(now)
+		if t == nil {
+			return
+		}
+		d.work.Go(func() { d.run(t) })
+	}
+}
+
+// run does t and then others, as long as the scheduler has some.
+func (d *dispatcher) run(t *task) {
+	for t != nil {
+		if t.route.Agent == "" {
+			t = d.findWays(t)
+		} else {
+			t = d.deliver(t)
+		}
+	}
+}
+
+// following returns a task to go on with and starts the others. d.mu is held.
+func (d *dispatcher) following(now time.Time) *task {
+	if d.stopping {
+		return nil
+	}
+	t := d.nextTask(now)
+	if t != nil {
+		d.start(now)
+	}
+	return t
+}
+
+// nextTask is scheduler.next without what was dropped. d.mu is held.
+func (d *dispatcher) nextTask(now time.Time) *task {
+	for {
+		t := d.sched.next(now)
+		if t == nil || !t.record.dropped {
+			return t
+		}
+		d.sched.cancel(t)
+	}
+}
+
+// findWays asks the router for each recipient of t and places the tasks that come of it.
+func (d *dispatcher) findWays(t *task) *task {
+	var answers []*mail.Status
+	var failed []int
+	ways := map[Route][]int{}
+	for _, i := range t.recipients {
+		route, err := d.route(t.record.entry.Recipients[i].Address)
+		if err != nil {
+			failed, answers = append(failed, i), append(answers, mail.StatusOf(err))
+			continue
+		}
+		ways[route] = append(ways[route], i)
+	}
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.finishTask(t, answers, len(ways) == 0 && hostFailed(answers), now)
+	r := t.record
+	r.open += len(ways)
+	if len(failed) > 0 {
+		d.close(&task{record: r, recipients: failed}, answers, now)
+	} else {
+		r.open--
+	}
+	for route, recipients := range ways {
+		d.split(r, route, recipients, t.urgent, now)
+	}
+	return d.following(now)
+}
+
+// split makes tasks of at most Limits.Batch recipients. Its caller counted one of them open.
+func (d *dispatcher) split(r *record, route Route, recipients []int, urgent bool, now time.Time) {
+	r.open--
+	for len(recipients) > 0 {
+		n := min(len(recipients), d.q.limits.Batch)
+		t := &task{record: r, recipients: recipients[:n:n], route: route, sender: r.sender, urgent: urgent}
+		recipients = recipients[n:]
+		r.open++
+		d.place(t, route.Agent+"\x00"+route.Destination, route.Limit, now)
+	}
+}
+
+func (d *dispatcher) route(to mail.Address) (route Route, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.q.log.Error("queue: the router panicked", "to", to, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("queue: the router panicked: %v", p)
+		}
+	}()
+	route, err = d.router.Route(d.jobs, to)
+	if err == nil && d.agents[route.Agent] == nil {
+		err = fmt.Errorf("queue: the route to %s names the unknown agent %q", to, route.Agent)
+		d.q.log.Error("queue: no such delivery agent", "to", to, "agent", route.Agent)
+	}
+	return route, err
+}
+
+// finishTask gives t back to the scheduler, and defers what a suspension sends back. d.mu is held.
+func (d *dispatcher) finishTask(t *task, answers []*mail.Status, failed bool, now time.Time) {
+	var last *mail.Status
+	if failed {
+		last = answers[0]
+	}
+	for _, back := range d.sched.done(t, last, failed, now) {
+		d.close(back, repeat(last, len(back.recipients)), now)
+	}
+}
+
+// deliver does one delivery and hands its outcome to the committer.
+func (d *dispatcher) deliver(t *task) *task {
+	answers, unreadable := d.attempt(t)
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.finishTask(t, answers, unreadable == nil && hostFailed(answers), now)
+	if unreadable != nil {
+		d.shards[shardOf(t.record.entry.ID)].committer.add(closing{task: t, unreadable: unreadable, at: now})
+	} else {
+		d.close(t, answers, now)
+	}
+	return d.following(now)
+}
+
+// attempt calls the agent. It returns an answer for each recipient, or an error when the content of
+// the entry is damaged.
+func (d *dispatcher) attempt(t *task) ([]*mail.Status, error) {
+	e := t.record.entry
+	content, err := d.q.load(d.jobs, e)
+	switch {
+	case errors.Is(err, kv.ErrCorrupt):
+		return nil, err
+	case err != nil:
+		d.q.log.Error("queue: cannot read content", "qid", e.ID, "err", err)
+		return repeat(mail.StatusOf(err), len(t.recipients)), nil
+	}
+	job := Job{Envelope: e.Envelope, Content: content, Route: t.route}
+	job.Envelope.Recipients = make([]mail.Recipient, len(t.recipients))
+	for n, i := range t.recipients {
+		job.Envelope.Recipients[n] = e.Recipients[i].Recipient
+	}
+	answers := d.call(job)
+	for len(answers) < len(t.recipients) {
+		answers = append(answers, mail.StatusOf(errors.New("queue: the agent did not answer")))
+	}
+	return answers[:len(t.recipients)], nil
+}
+
+// call is Agent.Deliver; a panic in it is a temporary failure.
+func (d *dispatcher) call(job Job) (answers []*mail.Status) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.q.log.Error("queue: a delivery agent panicked", "qid", job.Envelope.ID, "agent", job.Route.Agent,
+				"panic", p, "stack", string(debug.Stack()))
+			answers = repeat(mail.NewStatus(451, "4.3.0", "a local error, we will try again"), len(job.Envelope.Recipients))
+		}
+	}()
+	return d.agents[job.Route.Agent].Deliver(d.jobs, job)
+}
+
+// senderKey names whom tasks of env share a lane with.
+func senderKey(env *mail.Envelope) string {
+	if env.Origin.Account != 0 {
+		return env.Origin.Account.String()
+	}
+	return env.From.String()
+}
+
+func repeat(s *mail.Status, n int) []*mail.Status {
+	all := make([]*mail.Status, n)
+	for i := range all {
+		all[i] = s
+	}
+	return all
+}
