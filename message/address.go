@@ -90,6 +90,7 @@ type addressParser struct {
 	comment string // the last one
 	addr    MailAddress
 	some    bool // addr has an address
+	angled  bool // which stood in angle brackets
 }
 
 // A word is an atom with its dots, or a quoted-string.
@@ -115,7 +116,8 @@ func (p *addressParser) step() {
 	case c == ':' && p.group == nil && !p.some:
 		p.pos++
 		p.beginGroup()
-	case c == '<' && !p.some:
+	case c == '<':
+		p.beforeAngle()
 		p.angle()
 	case c == '@' && !p.some:
 		p.pos++
@@ -187,7 +189,21 @@ func (p *addressParser) angle() {
 		}
 	}
 	p.addr.Local, p.addr.Domain = addrSpec(&in)
-	p.some = true
+	p.some, p.angled = true, true
+}
+
+// beforeAngle makes room for the address in angle brackets when there is one already: a bare one was
+// meant as the name; after another in brackets a comma is missing.
+func (p *addressParser) beforeAngle() {
+	switch {
+	case !p.some:
+	case p.angled:
+		p.endAddress()
+	default:
+		name := word{text: []byte(p.addr.Local + "@" + p.addr.Domain), spaced: true}
+		p.words = append(p.words, name)
+		p.addr, p.some = MailAddress{}, false
+	}
 }
 
 // untilAngle moves behind ">" and returns what is before it, from behind "<".
@@ -244,37 +260,37 @@ func addrSpec(s *scanner) (local, domain string) {
 	return string(b), ""
 }
 
-// domain reads a domain or an address literal, up to what cannot belong to it.
+// domain reads a domain or an address literal, up to what cannot belong to it. White space and
+// comments may stand around its dots.
 func (s *scanner) domain() string {
 	var b []byte
-	for !s.end() {
-		c := s.in[s.pos]
-		if c == '[' {
-			end := bytes.IndexByte(s.in[s.pos:min(len(s.in), s.pos+maxLiteral)], ']')
-			if end >= 0 {
-				b = append(b, bytes.TrimSpace(s.in[s.pos:s.pos+end+1])...)
-				s.pos += end + 1
-				break
-			}
+	for {
+		before := s.pos
+		s.space()
+		part := s.domainPart()
+		joins := len(b) == 0 || len(part) > 0 && (b[len(b)-1] == '.' || part[0] == '.')
+		if len(part) == 0 || !joins {
+			s.pos = before
+			return string(b)
 		}
-		if !isPhrase(c) || c == '>' {
-			break
-		}
-		start := s.pos
-		for s.pos < len(s.in) && isPhrase(s.in[s.pos]) && s.in[s.pos] != '>' && s.in[s.pos] != '(' {
-			s.pos++
-		}
-		if s.pos == start {
-			break
-		}
-		// Only a dot joins words across white space.
-		if len(b) > 0 && b[len(b)-1] != '.' && s.in[start] != '.' {
-			s.pos = start
-			break
-		}
-		b = append(b, s.in[start:s.pos]...)
+		b = append(b, part...)
 	}
-	return string(b)
+}
+
+// domainPart reads what stands together, a literal in brackets with its white space.
+func (s *scanner) domainPart() []byte {
+	start := s.pos
+	if start < len(s.in) && s.in[start] == '[' {
+		end := bytes.IndexByte(s.in[start:min(len(s.in), start+maxLiteral)], ']')
+		if end >= 0 {
+			s.pos += end + 1
+			return s.in[start:s.pos]
+		}
+	}
+	for s.pos < len(s.in) && isPhrase(s.in[s.pos]) && s.in[s.pos] != '>' && s.in[s.pos] != '(' {
+		s.pos++
+	}
+	return s.in[start:s.pos]
 }
 
 // bareAddress reads the domain behind "@"; the words before it that dots or nothing join are the
@@ -339,7 +355,7 @@ func (p *addressParser) endAddress() {
 }
 
 func (p *addressParser) reset() {
-	p.words, p.comment, p.addr, p.some = p.words[:0], "", MailAddress{}, false
+	p.words, p.comment, p.addr, p.some, p.angled = p.words[:0], "", MailAddress{}, false, false
 }
 
 func (p *addressParser) beginGroup() {

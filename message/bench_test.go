@@ -19,7 +19,7 @@ const plainHeader = "Return-Path: <ann@north.test>\r\n" +
 func plainMessage(size int) []byte {
 	text := plainHeader + "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
 	line := "The quick brown fox jumps over the lazy dog, again and again and again.\r\n"
-	return []byte(text + strings.Repeat(line, (size-len(text))/len(line)+1))
+	return []byte(text + strings.Repeat(line, max(1, (size-len(text))/len(line))))
 }
 
 func multipartMessage(size int) []byte {

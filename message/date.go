@@ -179,7 +179,7 @@ func monthOf(w string) time.Month {
 // zoneOffset knows the named zones of RFC 5322 section 4.3. All others, the military letters among
 // them, mean UTC: nobody used them rightly.
 func zoneOffset(name string) int {
-	switch strings.ToUpper(name) {
+	switch strings.ToUpper(name[:min(len(name), 3)]) { // three, for EST5EDT
 	case "EDT":
 		return -4 * 3600
 	case "EST", "CDT":

@@ -17,6 +17,7 @@ func (p *parser) header(part *Part) (ended bool) {
 			break
 		}
 		if d, ok := p.delimiterAt(p.pos); ok {
+			d.start = p.pos // the line break before it ends a field
 			p.next, p.pos, ended = d, d.end, true
 			break
 		}
@@ -29,7 +30,7 @@ func (p *parser) header(part *Part) (ended bool) {
 	}
 	part.BodyStart = p.pos
 	if ended {
-		part.BodyStart = max(p.next.start, part.HeaderStart)
+		part.BodyStart = p.next.start
 	}
 	part.Header.raw = p.content[part.HeaderStart:part.BodyStart]
 	return ended

@@ -79,7 +79,7 @@ func newSection(name []byte) section {
 }
 
 // paramValue reads a quoted-string or what stands there without quotes. File names go on to the
-// next semicolon, since many programs write spaces into them.
+// next semicolon or line break, since many programs write spaces into them.
 func (s *scanner) paramValue(name string) []byte {
 	s.space()
 	if s.pos < len(s.in) && s.in[s.pos] == '"' {
@@ -89,12 +89,11 @@ func (s *scanner) paramValue(name string) []byte {
 	start := s.pos
 	for ; s.pos < len(s.in); s.pos++ {
 		c := s.in[s.pos]
-		if c == ';' || (c == ' ' || c == '\t' || c == '\r' || c == '\n') && !withSpaces {
+		if c == ';' || c == '\r' || c == '\n' || (c == ' ' || c == '\t') && !withSpaces {
 			break
 		}
 	}
-	v := bytes.TrimSpace(s.in[start:s.pos])
-	return unescape(v, bytes.IndexByte(v, '\n') < 0)
+	return bytes.TrimSpace(s.in[start:s.pos])
 }
 
 // plainValue decodes a value that has no marks of RFC 2231. Encoded words are forbidden there

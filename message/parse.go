@@ -1,10 +1,13 @@
 package message
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
-// maxBoundary is the longest boundary that is looked for. RFC 2046 section 5.1.1 allows 70; some
-// programs write more.
-const maxBoundary = 256
+// maxBoundary is the longest boundary that is looked for: RFC 2046 section 5.1.1 allows 70, some
+// programs write more, and a line has 998 bytes.
+const maxBoundary = 996
 
 // Parse indexes content, which stays the caller's and must not change. It never fails.
 func Parse(content []byte) *Message {
@@ -69,7 +72,7 @@ func (p *parser) skip() {
 
 // multipart parses the children of part. Preamble and epilogue stay unindexed.
 func (p *parser) multipart(part *Part, depth int) {
-	boundary := part.Params.Get("boundary")
+	boundary := strings.TrimRight(part.Params.Get("boundary"), " ")
 	if depth >= MaxDepth {
 		p.truncated = true
 	}
@@ -81,7 +84,7 @@ func (p *parser) multipart(part *Part, depth int) {
 	level := len(p.open)
 	p.open = append(p.open, boundary)
 	p.skip()
-	for p.next.level == level && !p.next.closes {
+	for p.next.level == level && !p.next.closes && p.pos < len(p.content) {
 		if p.parts <= 0 {
 			p.truncated = true
 			p.skip()
@@ -129,6 +132,7 @@ func (p *parser) delimiter(from int) delimiter {
 		return none
 	}
 	if d, ok := p.delimiterAt(from); ok {
+		d.start = from // the line break before it ended the header
 		return d
 	}
 	for pos := from; ; {
@@ -143,31 +147,29 @@ func (p *parser) delimiter(from int) delimiter {
 	}
 }
 
-// delimiterAt tells whether the line at pos is a delimiter. White space after it is transport
-// padding.
+// delimiterAt tells whether the line at pos is a delimiter: it is enough that it begins with a
+// boundary (RFC 2046 section 5.1.1). Of several the longest counts, of equal ones the innermost.
 func (p *parser) delimiterAt(pos int) (delimiter, bool) {
 	line := p.content[pos:]
 	if len(p.open) == 0 || len(line) < 3 || line[0] != '-' || line[1] != '-' {
 		return delimiter{}, false
 	}
 	line = line[2:]
-	d := delimiter{start: beforeBreak(p.content, pos), end: len(p.content)}
+	level, length := -1, 0
+	for i := len(p.open) - 1; i >= 0; i-- {
+		if b := p.open[i]; len(b) > length && len(line) >= len(b) && string(line[:len(b)]) == b {
+			level, length = i, len(b)
+		}
+	}
+	if level < 0 {
+		return delimiter{}, false
+	}
+	d := delimiter{start: beforeBreak(p.content, pos), end: len(p.content), level: level}
+	d.closes = bytes.HasPrefix(line[length:], []byte("--"))
 	if i := bytes.IndexByte(line, '\n'); i >= 0 {
-		line = line[:i]
 		d.end = pos + 2 + i + 1
 	}
-	line = bytes.TrimRight(line, " \t\r")
-	for d.level = len(p.open) - 1; d.level >= 0; d.level-- {
-		b := p.open[d.level]
-		if len(line) == len(b) && string(line) == b {
-			return d, true
-		}
-		if len(line) == len(b)+2 && string(line[:len(b)]) == b && line[len(b)] == '-' && line[len(b)+1] == '-' {
-			d.closes = true
-			return d, true
-		}
-	}
-	return delimiter{}, false
+	return d, true
 }
 
 // beforeBreak returns where the line break before pos begins.
