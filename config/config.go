@@ -68,9 +68,10 @@ type SMTP struct {
 
 // Remote tunes delivery to other hosts.
 type Remote struct {
-	Port        int      `toml:"port" default:"25" min:"1" max:"65535" doc:"TCP port of other hosts. Other than 25 for labs and tests only."`
-	Connections int      `toml:"connections" default:"200" min:"1" max:"10000" doc:"Most connections to other hosts at a time."`
-	Connect     Duration `toml:"connect_timeout" default:"30s" min:"1s" max:"5m" doc:"Patience with a host that does not answer at all."`
+	Port        int        `toml:"port" default:"25" min:"1" max:"65535" doc:"TCP port of other hosts. Other than 25 for labs and tests only."`
+	Connections int        `toml:"connections" default:"200" min:"1" max:"10000" doc:"Most connections to other hosts at a time."`
+	Source      netip.Addr `toml:"source" doc:"Address of ours to connect from; the other family is then not used. Unset: the system chooses."`
+	Connect     Duration   `toml:"connect_timeout" default:"30s" min:"1s" max:"5m" doc:"Patience with a host that does not answer at all."`
 }
 
 // Queue says how long and how often delivery is tried.

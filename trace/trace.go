@@ -35,7 +35,7 @@ type Event struct {
 	Session   string         `json:"session,omitempty"`
 	Step      Step           `json:"step"`
 	OK        bool           `json:"ok"`
-	Peer      string         `json:"peer,omitempty"`     // host name and address of the other side
+	Peer      string         `json:"peer"`               // host name and address of the other side
 	Asked     string         `json:"asked,omitempty"`    // the command or question
 	Answered  string         `json:"answered,omitempty"` // the reply or answer
 	Reason    string         `json:"reason,omitempty"`   // why, where the answer does not say
