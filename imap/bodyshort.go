@@ -51,7 +51,7 @@ func (b *bodyShortener) body(dst []byte, depth int) []byte {
 		b.accept(' ')
 		b.skip()
 	}
-	b.pos++
+	b.accept(')')
 	return append(dst, ')')
 }
 
@@ -62,7 +62,7 @@ func (b *bodyShortener) copy(dst []byte, n int) []byte {
 		b.accept(' ')
 		b.skip()
 	}
-	return append(dst, b.src[start:min(b.pos, len(b.src))]...)
+	return append(dst, b.src[start:b.pos]...)
 }
 
 // skip moves over one value: a list, a string, a number or NIL.
