@@ -1,6 +1,9 @@
 package wire
 
-import "io"
+import (
+	"io"
+	"time"
+)
 
 // writeChunk bounds what one write timeout has to suffice for.
 const writeChunk = 256 << 10
@@ -60,4 +63,33 @@ func (c *Conn) send(p []byte) {
 		w = c.tls
 	}
 	_, c.werr = w.Write(p)
+}
+
+// Hangup flushes, tells the peer that no more will come, and waits up to d for it to do the same
+// before it closes. Closing at once, with input unread, could make the peer's system throw away our
+// last words.
+func (c *Conn) Hangup(d time.Duration) error {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if c.Flush() != nil || !ok {
+		return c.Close()
+	}
+	if c.tls != nil {
+		c.tls.CloseWrite()
+	}
+	if half.CloseWrite() == nil {
+		c.drain(time.Now().Add(d))
+	}
+	return c.Close()
+}
+
+// drain throws away input until its end or the deadline.
+func (c *Conn) drain(deadline time.Time) {
+	if c.nc.SetReadDeadline(deadline) != nil {
+		return
+	}
+	raw := &buffer{}
+	for time.Now().Before(deadline) && c.link.fill(raw) == nil {
+		raw.r = raw.w
+	}
+	raw.release()
 }

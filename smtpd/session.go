@@ -1,0 +1,219 @@
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"posthaste/mail"
+	"posthaste/smtp"
+	"posthaste/wire"
+)
+
+// Timeouts, at least those of RFC 5321 section 4.5.3.2 where it names one.
+const (
+	idleTimeout    = 5 * time.Minute  // for the next command to begin
+	commandTimeout = time.Minute      // for a command that began to end
+	greetTimeout   = 10 * time.Second // for a PROXY header
+	tlsTimeout     = time.Minute      // for a TLS handshake
+	writeTimeout   = 2 * time.Minute  // for the client to take our replies
+	refuseTimeout  = time.Second
+	hangupTimeout  = time.Second // for the client to read our last reply
+)
+
+// Bounds on what a session may do before it is ended.
+const (
+	maxErrors  = 20   // commands that made no sense
+	maxRefused = 2000 // recipients and senders that were refused
+	maxNoise   = 500  // commands that moved nothing, since the last message
+)
+
+// maxCommand is the longest command line: 512 and what extensions add to it.
+const maxCommand = smtp.MaxLine + smtp.MaxExtra
+
+// session is one client.
+type session struct {
+	srv  *Server
+	cfg  *Config
+	conn *wire.Conn
+	info Session
+	peer string // for log and trace
+
+	greeted  bool // EHLO, HELO or LHLO was given, since TLS if there is TLS
+	extended bool // EHLO or LHLO
+	tx       *transaction
+
+	errors, refused, noise int
+	loginFailures          int
+	connected              bool   // the trace says so
+	taken                  int    // messages
+	out                    []byte // a reply being printed
+}
+
+// errQuit ends a session that was told so.
+var errQuit = errors.New("smtpd: session is over")
+
+func newSession(srv *Server, nc net.Conn) *session {
+	conn := wire.New(nc, wire.Config{MaxLine: maxCommand, ReadTimeout: commandTimeout, WriteTimeout: writeTimeout})
+	s := &session{srv: srv, cfg: &srv.cfg, conn: conn}
+	s.info = Session{ID: strconv.FormatUint(rand.Uint64(), 36), Mode: srv.cfg.Mode}
+	s.info.Origin.IP = conn.RemoteAddr().Addr()
+	s.peer = "local"
+	if s.info.Origin.IP.IsValid() {
+		s.peer = s.info.Origin.IP.String()
+	}
+	return s
+}
+
+// run is the whole session. drain ends when it shall come to an end, work when it must.
+func (s *session) run(drain, work context.Context) {
+	start := time.Now()
+	log := s.cfg.Log.With("session", s.info.ID, "peer", s.peer)
+	defer func() {
+		if r := recover(); r != nil {
+			log.Error("session panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			s.conn.Close()
+		}
+		s.reset()
+	}()
+	log.Debug("session begins", "mode", s.cfg.Mode.String())
+	err := s.converse(drain, work)
+	if errors.Is(err, errQuit) {
+		s.conn.Hangup(hangupTimeout)
+	} else {
+		s.conn.Close()
+	}
+	log.Debug("session over", "messages", s.taken, "took", time.Since(start), "reason", err)
+}
+
+// converse speaks until the session is over; it always returns an error.
+func (s *session) converse(drain, work context.Context) error {
+	if s.cfg.ImplicitTLS {
+		if err := s.startTLS(work); err != nil {
+			return err
+		}
+	}
+	s.reply(mail.NewStatus(220, "", s.greeting()))
+	for {
+		line, err := s.readCommand(drain)
+		if err != nil {
+			return s.endOn(err)
+		}
+		if err := s.handle(work, line); err != nil {
+			return s.endOn(err)
+		}
+	}
+}
+
+func (s *session) greeting() string {
+	if s.cfg.Mode == LMTP {
+		return s.cfg.Hostname + " LMTP Posthaste"
+	}
+	return s.cfg.Hostname + " ESMTP Posthaste"
+}
+
+// readCommand waits for a command line. What is wrong with the line itself is answered here.
+func (s *session) readCommand(drain context.Context) ([]byte, error) {
+	for {
+		if err := s.conn.Park(drain, idleTimeout); err != nil {
+			return nil, err
+		}
+		line, err := s.conn.ReadLine()
+		if over := s.judge(); over != nil {
+			return nil, s.bye(over)
+		}
+		switch {
+		case errors.Is(err, wire.ErrLineTooLong):
+			s.bad(mail.NewStatus(500, "5.5.2", "line too long"))
+		case errors.Is(err, wire.ErrBareLF):
+			s.bad(mail.NewStatus(500, "5.5.2", "end lines in CRLF"))
+		default:
+			return line, err
+		}
+	}
+}
+
+// endOn says goodbye where err leaves a client to say it to.
+func (s *session) endOn(err error) error {
+	switch {
+	case errors.Is(err, errQuit):
+		return err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return s.bye(mail.NewStatus(421, "4.4.2", s.cfg.Hostname+" timed out waiting for you"))
+	case errors.Is(err, context.Canceled):
+		return s.bye(mail.NewStatus(421, "4.3.2", s.cfg.Hostname+" is shutting down, try again soon"))
+	}
+	return err
+}
+
+// bye sends the last reply of a session.
+func (s *session) bye(status *mail.Status) error {
+	s.reply(status)
+	return fmt.Errorf("%w: %w", errQuit, status)
+}
+
+// judge returns why a session shall end that has done too much of what leads nowhere, or nil. It is
+// the reply to the command after the last one that was too many.
+func (s *session) judge() *mail.Status {
+	switch {
+	case s.errors >= maxErrors:
+		return mail.NewStatus(421, "4.7.0", s.cfg.Hostname+" too many errors")
+	case s.refused >= maxRefused:
+		return mail.NewStatus(421, "4.7.0", s.cfg.Hostname+" too many refused addresses")
+	case s.noise >= maxNoise:
+		return mail.NewStatus(421, "4.7.0", s.cfg.Hostname+" too many commands without a message")
+	}
+	return nil
+}
+
+// reply buffers a reply; it is sent before the next wait for input.
+func (s *session) reply(status *mail.Status) {
+	s.out = smtp.AppendReply(s.out[:0], status)
+	s.conn.Write(s.out) // an error shows when the next read flushes
+}
+
+func (s *session) say(code int, enhanced, text string) {
+	s.reply(&mail.Status{Code: code, Enhanced: enhanced, Text: text})
+}
+
+// bad answers a command that made no sense.
+func (s *session) bad(err error) {
+	s.errors++
+	s.reply(mail.StatusOf(err))
+}
+
+// outOfOrder answers a command that has no place here.
+func (s *session) outOfOrder(text string) { s.bad(mail.NewStatus(503, "5.5.1", text)) }
+
+// statusOf returns the reply to an error of policy or Acceptor, and logs what the client is not told.
+func (s *session) statusOf(err error, doing string) *mail.Status {
+	status := mail.StatusOf(err)
+	var known *mail.Status
+	if !errors.As(err, &known) {
+		s.cfg.Log.Error(doing, "session", s.info.ID, "peer", s.peer, "err", err)
+	}
+	if status.OK() || status.Code < 400 {
+		return mail.NewStatus(451, "4.3.0", "a local error, try again later")
+	}
+	return status
+}
+
+// startTLS performs the handshake and notes what came of it.
+func (s *session) startTLS(ctx context.Context) error {
+	s.conn.SetTimeouts(tlsTimeout, writeTimeout)
+	defer s.conn.SetTimeouts(commandTimeout, writeTimeout)
+	if err := s.conn.StartTLS(ctx, s.cfg.TLS, true); err != nil {
+		s.traceTLS(err)
+		return fmt.Errorf("smtpd: TLS handshake: %v", err) // not wrapped: there is nobody to say goodbye to
+	}
+	state := s.conn.TLS()
+	s.info.Origin.TLS = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
+	return nil
+}

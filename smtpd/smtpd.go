@@ -1,0 +1,153 @@
+// Package smtpd is the server side of SMTP and LMTP: one session machine in three modes.
+//
+// A [Server] in mode [MX] takes mail from other hosts (RFC 5321), in mode [Submission] from our own
+// users after they proved who they are (RFC 6409), in mode [LMTP] from a queue that wants an answer
+// for each recipient (RFC 2033). It speaks the protocol and enforces its limits; who may send to whom
+// is asked of [Senders] and [Recipients] inside the session, and the [Acceptor] takes over the
+// message. What a server answers with 250, its Acceptor has made durable before.
+//
+// Only CRLF.CRLF ends DATA, so that nobody can smuggle a second message past a server that reads the
+// same bytes differently; content with a bare CR or LF is refused after its true end. Nothing sent
+// ahead of a TLS handshake is read after it. Every reply to one pipelined batch leaves in one write.
+//
+// Content up to 256 KiB lies in memory, of which all sessions together take a bounded share; more goes
+// to an unlinked file in the spool directory and is handed on mapped. It is not looked into here:
+// Received lines, loop detection and grooming belong to packages inbound and submit.
+//
+// Extensions: PIPELINING, SIZE, 8BITMIME, SMTPUTF8, ENHANCEDSTATUSCODES, CHUNKING, BINARYMIME, DSN,
+// STARTTLS, AUTH, LIMITS (RFC 9422).
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"posthaste/auth"
+	"posthaste/auth/sasl"
+	"posthaste/mail"
+	"posthaste/trace"
+)
+
+// A Mode is the role a server plays.
+type Mode int
+
+// The modes.
+const (
+	MX         Mode = iota // mail from anywhere, for recipients we answer for
+	Submission             // mail from users who logged in, for anybody
+	LMTP                   // mail from a trusted queue, one reply per recipient
+)
+
+// String returns the service name of the configuration.
+func (m Mode) String() string { return [...]string{"mx", "submission", "lmtp"}[m] }
+
+// A Session is what policy may know about a client. It does not change while policy is asked.
+type Session struct {
+	ID       string        // of the session, for log and trace
+	Mode     Mode          // of the server
+	Origin   mail.Origin   // as it will stand in the envelope
+	Identity auth.Identity // who logged in; Account is 0 for nobody
+}
+
+// Senders decides who may be a message's reverse-path.
+type Senders interface {
+	// CheckSender is asked at MAIL; env has everything that the command said. The error is the
+	// reply: a *mail.Status, or else temporary.
+	CheckSender(ctx context.Context, s *Session, env mail.Envelope) error
+}
+
+// Recipients decides whom a client may send to. Without it, nobody could be refused relaying: an MX
+// server needs one.
+type Recipients interface {
+	// CheckRecipient is asked at RCPT; env holds the recipients taken so far, which it does not
+	// change. The error is the reply: a *mail.Status, or else temporary.
+	CheckRecipient(ctx context.Context, s *Session, env mail.Envelope, rcpt mail.Recipient) error
+}
+
+// An Acceptor takes over responsibility for messages (RFC 5321 section 6.1).
+type Acceptor interface {
+	// Accept makes env and content durable, or whatever it decides, and returns the queue ID it
+	// chose. env.ID is empty. On error nothing is kept and the client is told so: a *mail.Status is
+	// the reply, any other error a 451.
+	//
+	// outcomes, used in LMTP only, holds the answer for each of env.Recipients, nil for taken; a
+	// nil slice means that all are. Content is closed after Accept returns.
+	Accept(ctx context.Context, s *Session, env mail.Envelope, content mail.Content) (id mail.QueueID, outcomes []error, err error)
+}
+
+// Config says what a Server is. Zero limits mean the defaults below.
+type Config struct {
+	Mode     Mode
+	Hostname string // our name in greeting and EHLO
+	Domain   string // completes <postmaster>, which comes without a domain (RFC 5321 section 4.5.1)
+
+	TLS           *tls.Config  // nil: no TLS
+	ImplicitTLS   bool         // TLS from the first byte (RFC 8314)
+	Auth          sasl.Backend // nil: no AUTH; offered in mode Submission only
+	PlaintextAuth bool         // passwords without TLS, for labs
+
+	Senders    Senders    // nil: any
+	Recipients Recipients // nil: any, which an MX must not be
+	Acceptor   Acceptor
+
+	SpoolDir string // for content over 256 KiB
+	BareLF   BareLF // what to do about bare CR and LF in DATA
+
+	MaxSize       int64 // bytes of content
+	MaxRecipients int   // of one message
+	MaxSessions   int   // at once
+	MaxPerIP      int   // sessions at once from one IPv4 address or IPv6 /64
+	MaxMemory     int64 // bytes of content in memory, all sessions together
+
+	Clients []netip.Prefix // who may connect; empty: anybody
+	Proxies []netip.Prefix // who must begin with a PROXY header and is believed
+	Exempt  []netip.Prefix // no MaxPerIP and no limits on failed logins
+
+	DrainTime time.Duration // how long sessions may take to finish once Serve's context ends
+
+	Trace trace.Recorder
+	Log   *slog.Logger
+}
+
+// Defaults of a Config.
+const (
+	DefaultMaxSize       = 50 << 20
+	DefaultMaxRecipients = 1000
+	DefaultMaxSessions   = 2000
+	DefaultMaxPerIP      = 50
+	DefaultMaxMemory     = 64 << 20
+	DefaultDrainTime     = 20 * time.Second
+)
+
+// BareLF is what happens to DATA that holds a CR or LF that is not part of a CRLF.
+type BareLF string
+
+// The choices. In both, only CRLF.CRLF ends the message.
+const (
+	BareLFReject BareLF = "reject" // the default: 5xx after the end of the message
+	BareLFAccept BareLF = "accept" // each becomes CRLF
+)
+
+func (c *Config) setDefaults() {
+	setDefault(&c.MaxSize, DefaultMaxSize)
+	setDefault(&c.MaxRecipients, DefaultMaxRecipients)
+	setDefault(&c.MaxSessions, DefaultMaxSessions)
+	setDefault(&c.MaxPerIP, DefaultMaxPerIP)
+	setDefault(&c.MaxMemory, DefaultMaxMemory)
+	setDefault(&c.DrainTime, DefaultDrainTime)
+	setDefault(&c.BareLF, BareLFReject)
+	setDefault(&c.Trace, trace.Discard)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+func setDefault[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
