@@ -62,6 +62,7 @@ type Part struct {
 	Message  *Message // of message/rfc822 and message/global
 
 	content []byte // the same as Message.Content
+	broken  bool   // the types are not those of the header
 }
 
 // Raw returns header and body as they came.

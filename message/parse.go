@@ -117,6 +117,7 @@ func (p *parser) message(part *Part, depth int) {
 
 // opaque makes of part what it can be without its structure.
 func (part *Part) opaque() {
+	part.broken = true
 	switch {
 	case part.MediaType == "multipart":
 		part.MediaType, part.Subtype = "text", "plain"

@@ -6,10 +6,12 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"pgregory.net/rapid"
 )
 
 // checkInvariants fails when m breaks what its documentation promises.
-func checkInvariants(t testing.TB, m *Message) {
+func checkInvariants(t rapid.TB, m *Message) {
 	t.Helper()
 	parts, fields := 0, 0
 	var check func(p *Part, start, end, depth int)
