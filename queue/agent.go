@@ -12,16 +12,18 @@ type Route struct {
 
 	// Destination names what recipients share connections and a limit of concurrency: for remote
 	// mail the normalised set of MX host names, not the domain. Recipients of one message with
-	// equal Routes travel together.
+	// equal Agent and Destination travel together.
 	Destination string
 
 	Limit int // deliveries at the same time, when not Limits.Destination
+	Via   any // what the agent needs to know of the destination; the queue only hands it on
 }
 
 // A Router finds routes. The error of a recipient that has none is a *mail.Status; any other error
-// is temporary, as is a DNS that does not answer. node fills it.
+// is temporary, as is a DNS that does not answer. The ID is that of the message, for the trace. node
+// fills it.
 type Router interface {
-	Route(ctx context.Context, to mail.Address) (Route, error)
+	Route(ctx context.Context, id mail.QueueID, to mail.Address) (Route, error)
 }
 
 // A Job is one delivery.

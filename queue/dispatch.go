@@ -246,14 +246,18 @@ func (d *dispatcher) nextTask(now time.Time) *task {
 func (d *dispatcher) findWays(t *task) *task {
 	var answers []*mail.Status
 	var failed []int
-	ways := map[Route][]int{}
+	ways := map[string]*way{}
 	for _, i := range t.recipients {
-		route, err := d.route(t.record.entry.Recipients[i].Address)
+		route, err := d.route(t.record.entry.ID, t.record.entry.Recipients[i].Address)
 		if err != nil {
 			failed, answers = append(failed, i), append(answers, mail.StatusOf(err))
 			continue
 		}
-		ways[route] = append(ways[route], i)
+		key := route.Agent + "\x00" + route.Destination
+		if ways[key] == nil {
+			ways[key] = &way{key: key, route: route}
+		}
+		ways[key].recipients = append(ways[key].recipients, i)
 	}
 	now := time.Now()
 	d.mu.Lock()
@@ -266,32 +270,39 @@ func (d *dispatcher) findWays(t *task) *task {
 	} else {
 		r.open--
 	}
-	for route, recipients := range ways {
-		d.split(r, route, recipients, t.urgent, now)
+	for _, w := range ways {
+		d.split(r, w, t.urgent, now)
 	}
 	return d.following(now)
 }
 
+// A way is a route that some recipients of an entry share.
+type way struct {
+	key        string
+	route      Route
+	recipients []int
+}
+
 // split makes tasks of at most Limits.Batch recipients. Its caller counted one of them open.
-func (d *dispatcher) split(r *record, route Route, recipients []int, urgent bool, now time.Time) {
+func (d *dispatcher) split(r *record, w *way, urgent bool, now time.Time) {
 	r.open--
-	for len(recipients) > 0 {
-		n := min(len(recipients), d.q.limits.Batch)
-		t := &task{record: r, recipients: recipients[:n:n], route: route, sender: r.sender, urgent: urgent}
-		recipients = recipients[n:]
+	for left := w.recipients; len(left) > 0; {
+		n := min(len(left), d.q.limits.Batch)
+		t := &task{record: r, recipients: left[:n:n], route: w.route, sender: r.sender, urgent: urgent}
+		left = left[n:]
 		r.open++
-		d.place(t, route.Agent+"\x00"+route.Destination, route.Limit, now)
+		d.place(t, w.key, w.route.Limit, now)
 	}
 }
 
-func (d *dispatcher) route(to mail.Address) (route Route, err error) {
+func (d *dispatcher) route(id mail.QueueID, to mail.Address) (route Route, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.q.log.Error("queue: the router panicked", "to", to, "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("queue: the router panicked: %v", p)
 		}
 	}()
-	route, err = d.router.Route(d.jobs, to)
+	route, err = d.router.Route(d.jobs, id, to)
 	if err == nil && d.agents[route.Agent] == nil {
 		err = fmt.Errorf("queue: the route to %s names the unknown agent %q", to, route.Agent)
 		d.q.log.Error("queue: no such delivery agent", "to", to, "agent", route.Agent)

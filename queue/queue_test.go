@@ -58,7 +58,7 @@ func (w *world) start() {
 }
 
 // Route sends each domain its own way; "nowhere.test" has none.
-func (w *world) Route(_ context.Context, to mail.Address) (Route, error) {
+func (w *world) Route(_ context.Context, _ mail.QueueID, to mail.Address) (Route, error) {
 	if to.Domain == "nowhere.test" {
 		return Route{}, mail.NewStatus(550, "5.1.2", "no such domain")
 	}

@@ -1,0 +1,245 @@
+// Package inbound decides about mail that comes from other hosts.
+//
+// A [Policy] says at RCPT whom a client may send to: nobody relays through us, and who does not exist
+// or has no room is refused at once. When the content is there it runs the [Check]s, writes what they
+// found into Authentication-Results (RFC 8601) and the trace, adds Received, and takes the message
+// over.
+//
+// The fast path: recipients that are ours are delivered at once, without a queue entry. Those that did
+// not commit, and those of domains that we are a backup for, are queued before the client hears 250;
+// if that fails too it hears 451 and comes again. The queue ID, made first, names every delivery, so
+// that whatever is repeated is stored once.
+package inbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"posthaste/deliver/local"
+	"posthaste/directory"
+	"posthaste/mail"
+	"posthaste/trace"
+)
+
+// A Queue takes what cannot be delivered at once, as *queue.Queue does.
+type Queue interface {
+	NewID() mail.QueueID
+	Put(ctx context.Context, env mail.Envelope, content mail.Content) (mail.QueueID, error)
+}
+
+// Config is what a Policy needs. All but Checks, Trace and Log must be set.
+type Config struct {
+	Hostname  string // our name in Received and Authentication-Results
+	Directory local.Directory
+	Local     *local.Agent
+	Queue     Queue
+	Checks    []Check        // in the order of their results
+	Trace     trace.Recorder // default: none
+	Log       *slog.Logger   // default: none
+}
+
+// A Policy decides. It may be used at the same time.
+type Policy struct {
+	host      string
+	directory local.Directory
+	local     *local.Agent
+	queue     Queue
+	checks    []Check
+	trace     trace.Recorder
+	log       *slog.Logger
+}
+
+// New returns a Policy.
+func New(cfg Config) *Policy {
+	p := &Policy{
+		host: cfg.Hostname, directory: cfg.Directory, local: cfg.Local, queue: cfg.Queue,
+		checks: cfg.Checks, trace: cfg.Trace, log: cfg.Log,
+	}
+	if p.trace == nil {
+		p.trace = trace.Discard
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	return p
+}
+
+// CheckRecipient is the answer to RCPT from a client that has not logged in: nil to take it, a
+// *mail.Status to refuse, any other error is temporary.
+func (p *Policy) CheckRecipient(ctx context.Context, client mail.Origin, to mail.Address) error {
+	target, err := p.directory.Resolve(ctx, to)
+	if err != nil {
+		return fmt.Errorf("inbound: resolve %s: %w", to, err)
+	}
+	switch target.Kind {
+	case directory.KindRelay:
+		return nil
+	case directory.KindRemote:
+		return mail.NewStatus(550, "5.7.1", "relaying denied: %s is not a domain of this server, "+
+			"and mail to other domains is taken only from users who log in on a submission port", to.Domain)
+	}
+	return p.local.CheckRecipient(ctx, to)
+}
+
+// A Taking is how a message is taken over.
+type Taking struct {
+	Session string // of the client, for the trace
+	Each    bool   // answer for each recipient (LMTP) and queue nothing that failed
+}
+
+// Accept takes over a message whose recipients passed CheckRecipient: it is durable, in mailboxes or
+// in the queue, when the error is nil. On error nothing is promised; a *mail.Status is the reply, any
+// other error means 451. Each recipient's own answer is in outcomes when how.Each is set, nil for
+// taken; the error then is about all.
+func (p *Policy) Accept(ctx context.Context, how Taking, env mail.Envelope, content mail.Content) (id mail.QueueID, outcomes []error, err error) {
+	env.ID = p.queue.NewID()
+	if env.Received.IsZero() {
+		env.Received = time.Now()
+	}
+	m := &Message{Envelope: &env, Content: content.Bytes(), host: p.host}
+	if err := m.readHeader(); err != nil {
+		p.tellRefused(how, m, err)
+		return "", nil, err
+	}
+	if err := p.examine(ctx, how, m); err != nil {
+		p.tellRefused(how, m, err)
+		return "", nil, err
+	}
+	outcomes, err = p.takeOver(ctx, how, m)
+	if err != nil {
+		p.tellRefused(how, m, err)
+		return "", nil, err
+	}
+	p.tellTaken(how, m)
+	return env.ID, outcomes, nil
+}
+
+// takeOver makes m durable for all recipients, or for each says why not.
+func (p *Policy) takeOver(ctx context.Context, how Taking, m *Message) ([]error, error) {
+	ours, others, err := p.sort(ctx, m.Envelope.Recipients)
+	if err != nil {
+		return nil, err
+	}
+	prefix := append(m.results(p.host), Received(p.host, *m.Envelope)...)
+	answers := make([]*mail.Status, len(m.Envelope.Recipients))
+	if len(ours) > 0 {
+		p.deliver(ctx, m, prefix, ours, answers)
+	}
+	if how.Each {
+		return p.takeEach(ctx, m, prefix, others, answers)
+	}
+	if s := refusal(answers); s != nil {
+		return nil, s
+	}
+	later := others
+	for _, i := range ours {
+		if !answers[i].OK() {
+			later = append(later, i)
+		}
+	}
+	return nil, p.enqueue(ctx, m, prefix, later)
+}
+
+// sort divides recipients into ours and those that the queue routes.
+func (p *Policy) sort(ctx context.Context, all []mail.Recipient) (ours, others []int, err error) {
+	ours = make([]int, 0, len(all))
+	for i, r := range all {
+		target, err := p.directory.Resolve(ctx, r.Address)
+		if err != nil {
+			return nil, nil, fmt.Errorf("inbound: resolve %s: %w", r.Address, err)
+		}
+		if target.Kind == directory.KindRelay || target.Kind == directory.KindRemote {
+			others = append(others, i)
+		} else {
+			ours = append(ours, i)
+		}
+	}
+	return ours, others, nil
+}
+
+// deliver is the fast path. It sets the answers of the given recipients.
+func (p *Policy) deliver(ctx context.Context, m *Message, prefix []byte, ours []int, answers []*mail.Status) {
+	env := *m.Envelope
+	env.Recipients = choose(env.Recipients, ours)
+	got := p.local.Deliver(ctx, local.Message{Envelope: env, Prefix: prefix, Content: mail.Bytes(m.Content)})
+	for n, i := range ours {
+		answers[i] = got[n]
+		to := m.Envelope.Recipients[i].Address
+		p.log.LogAttrs(ctx, slog.LevelInfo, "inbound: outcome", slog.String("qid", string(env.ID)),
+			slog.String("from", env.From.String()), slog.String("to", to.String()), slog.String("status", got[n].Error()))
+	}
+}
+
+// takeEach answers for each recipient: what is ours was or was not delivered, the rest is queued.
+func (p *Policy) takeEach(ctx context.Context, m *Message, prefix []byte, others []int, answers []*mail.Status) ([]error, error) {
+	outcomes := make([]error, len(answers))
+	queued := p.enqueue(ctx, m, prefix, others)
+	for i, s := range answers {
+		switch {
+		case s == nil:
+			outcomes[i] = queued
+		case !s.OK():
+			outcomes[i] = s
+		}
+	}
+	return outcomes, nil
+}
+
+// enqueue puts m into the queue for some recipients. The ID is the same, so that what was delivered in
+// part is not delivered again.
+func (p *Policy) enqueue(ctx context.Context, m *Message, prefix []byte, recipients []int) error {
+	if len(recipients) == 0 {
+		return nil
+	}
+	env := *m.Envelope
+	env.Recipients = choose(env.Recipients, recipients)
+	whole := append(prefix[:len(prefix):len(prefix)], m.Content...)
+	if _, err := p.queue.Put(ctx, env, mail.Bytes(whole)); err != nil {
+		return fmt.Errorf("inbound: queue %s: %w", env.ID, err)
+	}
+	return nil
+}
+
+// refusal returns the answer when every recipient failed for good: the client can still be told.
+func refusal(answers []*mail.Status) *mail.Status {
+	for _, s := range answers {
+		if s == nil || !s.Permanent() {
+			return nil
+		}
+	}
+	return answers[0]
+}
+
+func choose(all []mail.Recipient, some []int) []mail.Recipient {
+	if len(some) == len(all) {
+		return all
+	}
+	chosen := make([]mail.Recipient, len(some))
+	for n, i := range some {
+		chosen[n] = all[i]
+	}
+	return chosen
+}
+
+func (p *Policy) tellTaken(how Taking, m *Message) {
+	p.trace.Record(trace.Event{
+		ID: m.Envelope.ID, Session: how.Session, Step: trace.Receive, OK: true, Peer: m.peer(),
+		From: "<" + m.Envelope.From.String() + ">", To: m.addresses(), MessageID: m.messageID, Answered: "250",
+		Text: fmt.Sprintf("took a message of %d bytes from %s", len(m.Content), m.peer()),
+	})
+}
+
+func (p *Policy) tellRefused(how Taking, m *Message, err error) {
+	var s *mail.Status
+	if !errors.As(err, &s) {
+		p.log.Error("inbound: cannot take a message", "qid", m.Envelope.ID, "err", err)
+	}
+	p.trace.Record(trace.Event{
+		ID: m.Envelope.ID, Session: how.Session, Step: trace.Receive, Peer: m.peer(),
+		From: "<" + m.Envelope.From.String() + ">", To: m.addresses(), MessageID: m.messageID,
+		Answered: mail.StatusOf(err).Error(), Text: fmt.Sprintf("refused a message from %s", m.peer()),
+	})
+}

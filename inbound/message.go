@@ -1,0 +1,124 @@
+package inbound
+
+import (
+	"bytes"
+	"strings"
+
+	"posthaste/deliver/local"
+	"posthaste/mail"
+	"posthaste/message"
+)
+
+// A Message is what checks look at.
+type Message struct {
+	Envelope *mail.Envelope
+	Content  []byte         // without results that claim to be ours
+	Header   message.Header // of Content
+	Verdicts []Verdict      // of the checks so far
+
+	host      string
+	messageID string
+}
+
+var errLoop = mail.NewStatus(554, "5.4.6", "too many Received fields: the message goes in circles")
+
+// readHeader reads the header, takes out forged results, and refuses what goes in circles.
+func (m *Message) readHeader() error {
+	m.Header = message.Parse(headerOf(m.Content)).Header
+	m.messageID = m.Header.MessageID()
+	received, forged := 0, false
+	for _, f := range m.Header.Fields() {
+		switch {
+		case f.Is("Received"):
+			received++
+		case f.Is("Authentication-Results"):
+			forged = forged || m.isOurs(f)
+		}
+	}
+	if received > local.MaxReceived {
+		return errLoop
+	}
+	if forged {
+		m.removeForged()
+	}
+	return nil
+}
+
+// headerOf returns the header section with its end, so that no body is parsed here.
+func headerOf(content []byte) []byte {
+	if end := bytes.Index(content, []byte("\r\n\r\n")); end >= 0 {
+		return content[:end+4]
+	}
+	return content
+}
+
+// isOurs tells whether an Authentication-Results field claims to be of this host. We have written
+// none yet, so it is forged (RFC 8601 section 5).
+func (m *Message) isOurs(f message.Field) bool {
+	value := f.Unfolded()
+	if cut := strings.IndexByte(value, ';'); cut >= 0 {
+		value = value[:cut]
+	}
+	id, _, _ := strings.Cut(strings.TrimLeft(withoutComments(value), " \t"), " ")
+	return strings.EqualFold(strings.Trim(id, "\"\t "), m.host)
+}
+
+// withoutComments drops what stands in parentheses, which may nest (RFC 5322 section 3.2.2).
+func withoutComments(s string) string {
+	if !strings.Contains(s, "(") {
+		return s
+	}
+	depth := 0
+	return strings.Map(func(c rune) rune {
+		switch {
+		case c == '(':
+			depth++
+		case c == ')' && depth > 0:
+			depth--
+		case depth == 0:
+			return c
+		}
+		return -1
+	}, s)
+}
+
+// removeForged makes Content a copy without the fields that isOurs found.
+func (m *Message) removeForged() {
+	rest := m.Content[len(headerOf(m.Content)):]
+	header := headerOf(m.Content)
+	kept := make([]byte, 0, len(m.Content))
+	at := 0
+	for _, f := range m.Header.Fields() {
+		if !f.Is("Authentication-Results") || !m.isOurs(f) {
+			continue
+		}
+		raw := f.Raw()
+		from := at + bytes.Index(header[at:], raw)
+		kept = append(kept, header[at:from]...)
+		at = from + len(raw)
+	}
+	kept = append(kept, header[at:]...)
+	m.Content = append(kept, rest...)
+	m.Header = message.Parse(headerOf(m.Content)).Header
+}
+
+// peer names the client for people.
+func (m *Message) peer() string {
+	o := &m.Envelope.Origin
+	name := o.Name
+	if name == "" {
+		name = o.Helo
+	}
+	if !o.IP.IsValid() {
+		return name
+	}
+	return name + " [" + o.IP.String() + "]"
+}
+
+func (m *Message) addresses() []mail.Address {
+	a := make([]mail.Address, len(m.Envelope.Recipients))
+	for i, r := range m.Envelope.Recipients {
+		a[i] = r.Address
+	}
+	return a
+}
