@@ -111,12 +111,16 @@ func held(address mail.Address, by record) error {
 	return fmt.Errorf("directory: address %s %w: held by %s", address, ErrExists, by.holder())
 }
 
-// heldBy returns err and the account that holds an address, if it is one.
+// heldBy returns err and the account that holds an address, if it is one. It does the last step of
+// making that account, in case a crash left it undone.
 func (d *Directory) heldBy(ctx context.Context, holder record, err error) (Account, error) {
 	if !errors.Is(err, ErrExists) || holder.Account == 0 {
 		return Account{}, err
 	}
 	account, readErr := d.Account(ctx, holder.Account)
+	if readErr == nil && !account.Leaving {
+		readErr = d.setFirst(ctx, account.Address.Domain, 0, account.ID)
+	}
 	if readErr != nil {
 		return Account{}, readErr
 	}

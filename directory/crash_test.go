@@ -54,6 +54,9 @@ func TestCrashBetweenSteps(t *testing.T) {
 		if err != nil || target.Account != again.ID || again.ID == 0 {
 			t.Errorf("cut after %d steps, then again: %+v, %v; want account %s", steps, target, err, again.ID)
 		}
+		if target, err := d.Resolve(t.Context(), at("postmaster@north.test")); err != nil || target.Account != again.ID {
+			t.Errorf("cut after %d steps, then again: postmaster is %+v, %v; want account %s", steps, target, err, again.ID)
+		}
 
 		broken = New(&failing{Store: store, left: steps}, Config{})
 		_, err = broken.DeleteAccount(t.Context(), again.ID, nil)
