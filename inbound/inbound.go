@@ -123,7 +123,7 @@ func (p *Policy) takeOver(ctx context.Context, how Taking, m *Message) ([]error,
 	if err != nil {
 		return nil, err
 	}
-	prefix := append(m.results(p.host), Received(p.host, *m.Envelope)...)
+	prefix := m.received(p.host).Append(m.results(p.host))
 	answers := make([]*mail.Status, len(m.Envelope.Recipients))
 	if len(ours) > 0 {
 		p.deliver(ctx, m, prefix, ours, answers)

@@ -26,20 +26,14 @@ var errLoop = mail.NewStatus(554, "5.4.6", "too many Received fields: the messag
 func (m *Message) readHeader() error {
 	m.Header = message.Parse(headerOf(m.Content)).Header
 	m.messageID = m.Header.MessageID()
-	received, forged := 0, false
-	for _, f := range m.Header.Fields() {
-		switch {
-		case f.Is("Received"):
-			received++
-		case f.Is("Authentication-Results"):
-			forged = forged || m.isOurs(f)
-		}
-	}
-	if received > local.MaxReceived {
+	if message.Hops(m.Header) > local.MaxReceived {
 		return errLoop
 	}
-	if forged {
-		m.removeForged()
+	for _, f := range m.Header.Fields() {
+		if m.isForged(f) {
+			m.removeForged()
+			break
+		}
 	}
 	return nil
 }
@@ -52,9 +46,12 @@ func headerOf(content []byte) []byte {
 	return content
 }
 
-// isOurs tells whether an Authentication-Results field claims to be of this host. We have written
-// none yet, so it is forged (RFC 8601 section 5).
-func (m *Message) isOurs(f message.Field) bool {
+// isForged tells whether f is an Authentication-Results field that claims to be of this host. We have
+// written none yet (RFC 8601 section 5).
+func (m *Message) isForged(f message.Field) bool {
+	if !f.Is("Authentication-Results") {
+		return false
+	}
 	value := f.Unfolded()
 	if cut := strings.IndexByte(value, ';'); cut >= 0 {
 		value = value[:cut]
@@ -82,14 +79,14 @@ func withoutComments(s string) string {
 	}, s)
 }
 
-// removeForged makes Content a copy without the fields that isOurs found.
+// removeForged makes Content a copy without the fields that isForged finds.
 func (m *Message) removeForged() {
 	rest := m.Content[len(headerOf(m.Content)):]
 	header := headerOf(m.Content)
 	kept := make([]byte, 0, len(m.Content))
 	at := 0
 	for _, f := range m.Header.Fields() {
-		if !f.Is("Authentication-Results") || !m.isOurs(f) {
+		if !m.isForged(f) {
 			continue
 		}
 		raw := f.Raw()
@@ -100,6 +97,17 @@ func (m *Message) removeForged() {
 	kept = append(kept, header[at:]...)
 	m.Content = append(kept, rest...)
 	m.Header = message.Parse(headerOf(m.Content)).Header
+}
+
+// received returns the trace field of ours. It names the recipient only where there is one: more
+// would tell each of the others.
+func (m *Message) received(host string) message.Received {
+	env := m.Envelope
+	r := message.Received{Origin: env.Origin, By: host, ID: env.ID, Time: env.Received}
+	if len(env.Recipients) == 1 {
+		r.For = env.Recipients[0].Address
+	}
+	return r
 }
 
 // peer names the client for people.

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -18,8 +19,8 @@ func (r *report) text(p *page) {
 		{failed, "Your message could not be delivered to:"},
 		{delayed, "Your message has not been delivered yet to:"},
 		{delivered, "Your message was delivered to:"},
-		{relayed, "Your message was passed on to another mail system, which will send no further notice, for:"},
-		{expanded, "Your message was delivered and passed on to the people or lists behind:"},
+		{relayed, "Your message was passed on to a mail system that reports no more, for:"},
+		{expanded, "Your message was delivered and passed on to those behind:"},
 	} {
 		if r.any(part.action) {
 			r.section(p, part.action, part.title)
@@ -43,19 +44,18 @@ func (r *report) section(p *page, a action, title string) {
 	if a == delayed {
 		until := r.entry.Created().Add(r.policy.Expire)
 		p.line("")
-		p.line("You need not do anything: we go on trying until %s, and tell you if we give up.",
-			until.Format("Mon, 2 Jan 2006 15:04 -0700"))
-		p.line("Please do not send the message again.")
+		p.line("You need not do anything: we go on trying, and tell you if we give up")
+		p.line("on %s. Please do not send the message again.", until.Format("Mon, 2 Jan 2006 15:04 -0700"))
 	}
 }
 
 func (r *report) why(p *page, to *reported) {
 	e := explain(to.Status, to.action == delayed)
 	p.line("")
-	p.line("  What happened: %s", e.what)
-	p.line("  Whose matter:  %s", e.whose)
+	p.labelled("What happened:", e.what)
+	p.labelled("Who can help:", e.whose)
 	if to.action == failed {
-		p.line("  What to do:    %s", e.remedy)
+		p.labelled("What to do:", e.remedy)
 	}
 	by := "The answer of this mail system"
 	if to.Status.Peer != "" {
@@ -65,6 +65,20 @@ func (r *report) why(p *page, to *reported) {
 	for line := range strings.Lines(to.Status.Error()) {
 		p.line("    %s", oneLine(strings.TrimRight(line, "\r\n")))
 	}
+}
+
+// labelled writes a label and a text that is wrapped beside it.
+func (p *page) labelled(label, text string) {
+	const indent = 17
+	line := fmt.Sprintf("  %-*s", indent-3, label)
+	for _, word := range strings.Fields(text) {
+		if len(line)+1+len(word) > foldAt {
+			p.line("%s", line)
+			line = strings.Repeat(" ", indent-1)
+		}
+		line += " " + word
+	}
+	p.line("%s", line)
 }
 
 // about says which message this is about.
@@ -83,11 +97,11 @@ func (r *report) about(p *page) {
 		p.line("  Message-ID: %s", oneLine(bracketed(s)))
 	}
 	p.line("  Taken:      %s", r.entry.Created().Format(time.RFC1123Z))
-	p.line("  Queue ID:   %s (please quote it when you ask the postmaster)", r.entry.ID)
+	p.line("  Queue ID:   %s (quote it when you ask the postmaster)", r.entry.ID)
 	if r.content != nil && !r.returns() {
 		p.line("")
-		p.line("The header of your message is attached. Its text is still in your Sent mailbox, if your")
-		p.line("mail program keeps one.")
+		p.line("The header of your message is attached. Its text is still in your")
+		p.line("Sent mailbox, if your mail program keeps one.")
 	}
 	p.line("")
 }
@@ -96,10 +110,10 @@ func (r *report) about(p *page) {
 type explanation struct{ what, whose, remedy string }
 
 const (
-	senders    = "the sender's (yours)"
-	recipients = "the recipient's"
-	theirs     = "the recipient's mail system's"
-	ours       = "this mail system's"
+	senders    = "you, the sender."
+	recipients = "the recipient."
+	theirs     = "the recipient's mail system, or its postmaster."
+	ours       = "the postmaster of this mail system."
 )
 
 // explanations go by enhanced code (RFC 3463): the longest prefix after the class counts.
@@ -150,7 +164,7 @@ func explain(s *mail.Status, later bool) explanation {
 	if s.Peer == "" && e.whose == theirs && (subject == "3" || subject == "7") {
 		e.whose = ours
 		e.what = strings.Replace(e.what, "the recipient's mail system", "this mail system", 1)
-		e.remedy = "ask the postmaster of " + "this mail system."
+		e.remedy = "ask the postmaster of this mail system."
 	}
 	return e
 }

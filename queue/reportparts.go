@@ -2,17 +2,16 @@ package queue
 
 import (
 	"bytes"
-	"crypto/rand"
 	"fmt"
-	"mime"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"posthaste/mail"
+	"posthaste/message"
 )
 
-// A page collects lines that end in CRLF.
+// A page collects lines.
 type page struct{ bytes.Buffer }
 
 func (p *page) line(format string, args ...any) {
@@ -23,46 +22,36 @@ func (p *page) line(format string, args ...any) {
 // write returns the report as a message: multipart/report (RFC 6522) of a text for people, a
 // delivery status for programs (RFC 3464, RFC 6533), and what is returned of the original.
 func (r *report) write() []byte {
-	var p page
-	boundary := rand.Text()
-	r.header(&p, boundary)
-	p.line("--%s", boundary)
-	p.line("Content-Type: text/plain; charset=utf-8")
-	p.line("Content-Transfer-Encoding: 8bit")
-	p.line("")
-	r.text(&p)
-	p.line("--%s", boundary)
-	r.status(&p)
-	if r.content != nil {
-		p.line("--%s", boundary)
-		r.returned(&p)
-	}
-	p.line("--%s--", boundary)
-	return p.Bytes()
-}
-
-func (r *report) header(p *page, boundary string) {
 	kind := "delivery-status"
 	if r.international() {
 		kind = "global-delivery-status"
 	}
-	p.line("Received: by %s (Posthaste) id %s; %s", r.host, r.id, r.now.Format(time.RFC1123Z))
-	p.line("From: Mail Delivery System <MAILER-DAEMON@%s>", r.host)
-	p.line("To: <%s>", r.entry.Envelope.From)
-	p.line("Subject: %s", foldWords(r.subject()))
-	p.line("Date: %s", r.now.Format(time.RFC1123Z))
-	p.line("Message-ID: <%s@%s>", r.id, r.host)
-	if id := r.original().MessageID(); id != "" && isASCII(id) {
-		p.line("In-Reply-To: %s", bracketed(id))
-		p.line("References: %s", bracketed(id))
+	var text, status page
+	r.text(&text)
+	r.status(&status)
+	body := message.Multipart("report",
+		message.TextEntity("plain", text.String()),
+		message.Entity{Type: "message/" + kind, Body: status.Bytes()})
+	body.Params = message.Params{{Name: "report-type", Value: kind}}
+	if r.content != nil {
+		body.Children = append(body.Children, r.returned())
 	}
-	p.line("Auto-Submitted: auto-replied")
-	p.line("MIME-Version: 1.0")
-	p.line("Content-Type: multipart/report; report-type=%s;", kind)
-	p.line("\tboundary=%q", boundary)
-	p.line("")
-	p.line("This is a report about your message, in the format of RFC 3464.")
-	p.line("")
+	return r.header().Body(body)
+}
+
+func (r *report) header() *message.Builder {
+	var b message.Builder
+	b.Field("From", "Mail Delivery System <MAILER-DAEMON@"+r.host+">")
+	b.Field("To", "<"+r.entry.Envelope.From.String()+">")
+	b.Text("Subject", r.subject())
+	b.Date(r.now)
+	b.Field("Message-ID", "<"+string(r.id)+"@"+r.host+">")
+	if id := r.original().MessageID(); id != "" && isASCII(id) {
+		b.Field("In-Reply-To", bracketed(id))
+		b.Field("References", bracketed(id))
+	}
+	b.Field("Auto-Submitted", "auto-replied") // RFC 3834
+	return &b
 }
 
 // subject says at once what happened to which message.
@@ -84,13 +73,6 @@ const maxQuotedSubject = 150
 // status writes the part for programs.
 func (r *report) status(p *page) {
 	env := &r.entry.Envelope
-	if r.international() {
-		p.line("Content-Type: message/global-delivery-status")
-		p.line("Content-Transfer-Encoding: 8bit")
-	} else {
-		p.line("Content-Type: message/delivery-status")
-	}
-	p.line("")
 	if env.EnvID != "" {
 		p.line("Original-Envelope-Id: %s", oneLine(env.EnvID))
 	}
@@ -103,7 +85,6 @@ func (r *report) status(p *page) {
 		p.line("")
 		r.statusOf(p, &r.recipients[i])
 	}
-	p.line("")
 }
 
 func (r *report) statusOf(p *page, to *reported) {
@@ -117,7 +98,7 @@ func (r *report) statusOf(p *page, to *reported) {
 	if to.Status.Peer != "" {
 		p.line("Remote-MTA: dns; %s", oneLine(to.Status.Peer))
 	}
-	p.line("Diagnostic-Code: smtp; %s", foldText(oneLine(to.Status.Error())))
+	p.line("Diagnostic-Code: smtp; %s", r.diagnostic(to.Status))
 	p.line("Last-Attempt-Date: %s", r.now.Format(time.RFC1123Z))
 	p.line("Final-Log-ID: %s", r.entry.ID)
 	if to.action == delayed {
@@ -125,27 +106,17 @@ func (r *report) statusOf(p *page, to *reported) {
 	}
 }
 
-// returned writes the original, or its header.
-func (r *report) returned(p *page) {
-	original := header(r.content)
-	kind, global := "text/rfc822-headers", "message/global-headers"
+// returned is the original, or its header.
+func (r *report) returned() message.Entity {
+	part := message.Entity{Type: "text/rfc822-headers", Body: header(r.content)}
+	global := "message/global-headers"
 	if r.returns() {
-		original, kind, global = r.content, "message/rfc822", "message/global"
+		part.Type, part.Body, global = "message/rfc822", r.content, "message/global"
 	}
-	eightBit := !isASCII(string(original))
-	if r.international() && eightBit {
-		kind = global
+	if r.international() && !isASCII(string(header(r.content))) {
+		part.Type = global
 	}
-	p.line("Content-Type: %s", kind)
-	if eightBit {
-		p.line("Content-Transfer-Encoding: 8bit")
-	}
-	p.line("")
-	p.Write(original)
-	if !bytes.HasSuffix(original, []byte("\r\n")) {
-		p.line("")
-	}
-	p.line("")
+	return part
 }
 
 // statusCode returns the enhanced code for the action. A peer may have given none, or one of another
@@ -179,18 +150,28 @@ func receivedFrom(o mail.Origin) string {
 	return oneLine(o.Helo)
 }
 
-// foldWords encodes s for a header where it needs that (RFC 2047), and folds it at spaces.
-func foldWords(s string) string {
-	return foldText(mime.QEncoding.Encode("utf-8", s))
+// diagnostic is the answer as it came, folded. In a report for ASCII alone, other characters are
+// replaced (RFC 3464 section 2.1.2).
+func (r *report) diagnostic(s *mail.Status) string {
+	text := oneLine(s.Error())
+	if !r.international() {
+		text = strings.Map(func(c rune) rune {
+			if c >= 0x80 {
+				return '?'
+			}
+			return c
+		}, text)
+	}
+	return fold(text)
 }
 
-// foldAt is where header lines are folded (RFC 5322 section 2.1.1).
+// foldAt is where lines are folded (RFC 5322 section 2.1.1).
 const foldAt = 72
 
-// foldText breaks s at spaces into lines of a header field.
-func foldText(s string) string {
+// fold breaks the value of a field at spaces.
+func fold(s string) string {
 	var b strings.Builder
-	column := len("Diagnostic-Code: ")
+	column := len("Diagnostic-Code: smtp; ")
 	for i, word := range strings.Split(s, " ") {
 		switch {
 		case i == 0:
