@@ -27,7 +27,7 @@ func (b *Builder) Text(name, text string) {
 
 // Field adds a field whose value is already as it is sent, and folds it at its spaces.
 func (b *Builder) Field(name, value string) {
-	b.buf = appendField(b.buf, name, oneLine(value))
+	b.buf = AppendField(b.buf, name, value)
 }
 
 // Date adds a Date field.
@@ -96,6 +96,12 @@ func longestWord(s string) int {
 		longest = max(longest, len(w))
 	}
 	return longest
+}
+
+// AppendField appends "name: value" and a line break. The value is as it is sent; it is folded at its
+// spaces and cannot become two fields.
+func AppendField(dst []byte, name, value string) []byte {
+	return appendField(dst, name, oneLine(value))
 }
 
 // appendField appends "name: value", folded before words that would pass maxFold.

@@ -183,3 +183,11 @@ func beforeBreak(content []byte, pos int) int {
 	}
 	return pos
 }
+
+// ParseHeader indexes the header of content only. The body begins at len(Header.Raw()).
+func ParseHeader(content []byte) Header {
+	p := parser{content: content, fields: MaxFields}
+	part := &Part{content: content}
+	p.header(part)
+	return part.Header
+}

@@ -1,0 +1,110 @@
+// Package submit takes mail from our own users: it decides whether they may send it so, completes
+// what their programs left out, and hands it to the queue (RFC 6409).
+//
+// [Submitter.CheckSender] is for the MAIL command, [Submitter.Submit] for the whole message. Nobody
+// sends in another's name: the envelope sender and every address in From and Sender must belong to
+// the account. Grooming (RFC 6409 section 8) adds Received, and Date, Message-ID and From where they
+// are missing; removes Bcc and Return-Path; completes addresses without domain. All other fields and
+// the body stay as they came, byte by byte, so signatures made by the user's program hold.
+//
+// Submit returns success only after the queue has the message. It does not limit how much an account
+// sends over time and does not sign.
+package submit
+
+import (
+	"context"
+	"time"
+
+	"posthaste/auth"
+	"posthaste/mail"
+	"posthaste/message"
+)
+
+// Defaults of Config.
+const (
+	DefaultMaxRecipients = 1000
+	DefaultMaxHops       = 50 // RFC 5321 section 6.3 asks for 100 at least in relays; submitted mail has few
+)
+
+// Owners knows which addresses an account may send as; package directory does.
+type Owners interface {
+	Owns(ctx context.Context, account mail.AccountID, address mail.Address) (bool, error)
+}
+
+// A Queue takes over responsibility for messages.
+type Queue interface {
+	// NewID returns an ID that no message has.
+	NewID() mail.QueueID
+	// Put makes env and content durable under env.ID. It does not keep content.
+	Put(ctx context.Context, env mail.Envelope, content mail.Content) (mail.QueueID, error)
+}
+
+// Config says what a Submitter works with. Zero limits mean the defaults.
+type Config struct {
+	Hostname string // our name in Received and Message-ID
+	Domain   string // completes addresses of accounts that have no domain themselves
+	Owners   Owners
+	Queue    Queue
+
+	MaxRecipients int
+	MaxHops       int
+	// ShowClient puts name and address of the user's computer into Received. They tell strangers
+	// where a user is, so by default only the trace has them.
+	ShowClient bool
+}
+
+// A Submitter takes mail from users. It may be used by many sessions at once.
+type Submitter struct{ cfg Config }
+
+// New returns a Submitter.
+func New(cfg Config) *Submitter {
+	if cfg.MaxRecipients <= 0 {
+		cfg.MaxRecipients = DefaultMaxRecipients
+	}
+	if cfg.MaxHops <= 0 {
+		cfg.MaxHops = DefaultMaxHops
+	}
+	return &Submitter{cfg: cfg}
+}
+
+// Submit checks and grooms a message of the account who and puts it into the queue, whose ID it
+// returns. The error is a *mail.Status where the user can do something about it. Content is not
+// changed and may be closed after Submit returns.
+func (s *Submitter) Submit(ctx context.Context, who auth.Identity, env mail.Envelope, content mail.Content) (mail.QueueID, error) {
+	env.From.Address = s.complete(who, env.From.Address)
+	env.Recipients = s.completeRecipients(who, env.Recipients)
+	if env.Received.IsZero() {
+		env.Received = time.Now()
+	}
+	if env.ID == "" {
+		env.ID = s.cfg.Queue.NewID()
+	}
+	env.Origin.Account, env.Origin.Login = who.Account, who.Login
+	header := message.ParseHeader(content.Bytes())
+	if err := s.check(ctx, who, env, header); err != nil {
+		return "", err
+	}
+	return s.cfg.Queue.Put(ctx, env, mail.Bytes(s.groom(who, env, header, content.Bytes())))
+}
+
+// complete adds the domain of the account to an address without one (RFC 6409 section 8.4 has this
+// for addresses in fields; programs leave it out in the envelope too).
+func (s *Submitter) complete(who auth.Identity, a mail.Address) mail.Address {
+	if a.Local == "" || a.Domain != "" {
+		return a
+	}
+	a.Domain = s.cfg.Domain
+	if who.Address.Domain != "" {
+		a.Domain = who.Address.Domain
+	}
+	return a
+}
+
+func (s *Submitter) completeRecipients(who auth.Identity, recipients []mail.Recipient) []mail.Recipient {
+	completed := make([]mail.Recipient, len(recipients))
+	for i, r := range recipients {
+		r.Address = s.complete(who, r.Address)
+		completed[i] = r
+	}
+	return completed
+}
