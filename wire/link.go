@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -55,6 +57,15 @@ func (l *link) fill(dst *buffer) error {
 		return err
 	}
 	return l.err
+}
+
+// readUntil sets the read deadline. A pipe whose other end is closed takes none, but reading from it
+// does not wait either.
+func (l *link) readUntil(deadline time.Time) error {
+	if err := l.Conn.SetReadDeadline(deadline); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+		return err
+	}
+	return nil
 }
 
 // Read gives crypto/tls the ciphertext that has come.

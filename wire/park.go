@@ -40,7 +40,7 @@ func (c *Conn) park(ctx context.Context, deadline time.Time) error {
 		return nil
 	}
 	c.parked = true
-	err := c.nc.SetReadDeadline(deadline)
+	err := c.link.readUntil(deadline)
 	c.mu.Unlock()
 	if err == nil {
 		err = c.fill()

@@ -119,7 +119,7 @@ func (c *Conn) wait(deadline time.Time) error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	if err := c.nc.SetReadDeadline(deadline); err != nil {
+	if err := c.link.readUntil(deadline); err != nil {
 		return err
 	}
 	return c.fill()
