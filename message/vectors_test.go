@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	netmail "net/mail"
 	"os"
 	"path/filepath"
 	"slices"
@@ -499,4 +500,57 @@ func TestFilenamesOfMikel(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", c.file, names, c.want)
 		}
 	}
+}
+
+// TestVectorsOfIsEmail reads every address that isemail calls valid by some RFC, obsolete syntax
+// included, and compares it with what the standard library makes of it where that understands it.
+// Invalid addresses are not refused here: reading a header refuses nothing.
+func TestVectorsOfIsEmail(t *testing.T) {
+	exceptions := map[string]string{}
+	n := 0
+	for _, file := range []string{"tests.xml", "tests-original.xml"} {
+		data, err := os.ReadFile(filepath.Join(vectors, "address/isemail", file))
+		if os.IsNotExist(err) {
+			t.Skipf("SKIPPED: public test vectors are missing: %v", err)
+		}
+		var tests struct {
+			Test []struct {
+				Address  string `xml:"address"`
+				Category string `xml:"category"`
+			} `xml:"test"`
+		}
+		if err := xml.Unmarshal(data, &tests); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range tests.Test {
+			address := strings.Map(control, row.Address)
+			list := ParseAddresses(address)
+			if row.Category == "" || row.Category == "ISEMAIL_ERR" {
+				continue
+			}
+			n++
+			got := fmt.Sprintf("%d addresses", len(list))
+			if len(list) == 1 {
+				got = list[0].Local + "@" + list[0].Domain
+			}
+			want := got
+			if len(list) != 1 || list[0].Domain == "" {
+				want = "one address with a domain"
+			} else if a, err := netmail.ParseAddress(address); err == nil {
+				want = a.Address
+			}
+			differs(t, exceptions, address, got, want)
+		}
+	}
+	if n < 90 {
+		t.Errorf("only %d addresses", n)
+	}
+}
+
+// control turns the symbol for a control character into it: XML cannot hold those.
+func control(r rune) rune {
+	if r >= 0x2400 && r < 0x2420 {
+		return r - 0x2400
+	}
+	return r
 }
