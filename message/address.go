@@ -67,11 +67,15 @@ func Mailboxes(list []MailAddress) iter.Seq[MailAddress] {
 
 // ParseAddresses reads an address-list with everything that is obsolete or merely common. What
 // cannot be read does not hide what follows it.
-func ParseAddresses(s string) []MailAddress {
-	if s == "" {
+func ParseAddresses(s string) []MailAddress { return parseAddresses([]byte(s)) }
+
+// parseAddresses reads a value that may be folded.
+func parseAddresses(value []byte) []MailAddress {
+	if len(value) == 0 {
 		return nil
 	}
-	p := addressParser{scanner: scanner{in: []byte(s[:min(len(s), maxAddressBytes)])}}
+	p := addressParser{scanner: scanner{in: value[:min(len(value), maxAddressBytes)]}}
+	p.words = p.few[:0]
 	for p.pos < len(p.in) && p.count < maxAddresses {
 		p.step()
 	}
@@ -87,6 +91,7 @@ type addressParser struct {
 	count   int
 	group   *MailAddress
 	words   []word // of a phrase, or of a local-part before its "@"
+	few     [8]word
 	comment string // the last one
 	addr    MailAddress
 	some    bool // addr has an address
@@ -244,6 +249,10 @@ func (p *addressParser) untilAngle() []byte {
 // addrSpec reads local-part "@" domain, with white space and comments around every word as old mail
 // has it (RFC 5322 section 4.4). Without "@" all is the local-part.
 func addrSpec(s *scanner) (local, domain string) {
+	if rest := s.in[s.pos:]; !bytes.ContainsAny(rest, "\" \t\r\n\x00([,;:<") {
+		before, after, _ := bytes.Cut(rest, []byte("@"))
+		return string(before), string(after)
+	}
 	var b []byte
 	for !s.end() {
 		switch c := s.in[s.pos]; c {

@@ -99,7 +99,13 @@ func (h Header) Date() (t time.Time, ok bool) { return ParseDate(h.Get("Date")) 
 func (h Header) Subject() string { return h.Text("Subject") }
 
 // Addresses returns the addresses of the first field of that name, groups as groups.
-func (h Header) Addresses(name string) []MailAddress { return ParseAddresses(h.Get(name)) }
+func (h Header) Addresses(name string) []MailAddress {
+	f, ok := h.Field(name)
+	if !ok {
+		return nil
+	}
+	return parseAddresses(f.Value())
+}
 
 // From returns the authors (RFC 5322 section 3.6.2).
 func (h Header) From() []MailAddress { return h.Addresses("From") }

@@ -3,6 +3,7 @@ package message
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // previewFactor is how many bytes of text are looked at for each byte of preview, because quotes
@@ -69,27 +70,33 @@ func unquoted(text string) string {
 	return b.String()
 }
 
-// previewLine joins white space and drops control characters and those without width, which
-// newsletters pad their previews with.
+// previewLine joins white space and drops what is not seen.
 func previewLine(text string, max int) string {
-	var b strings.Builder
+	out := make([]byte, 0, min(max, len(text)))
 	space := false
 	for _, r := range text {
 		switch {
-		case unicode.IsSpace(r):
-			space = b.Len() > 0
+		case r == ' ' || r == '\n' || unicode.IsSpace(r):
+			space = len(out) > 0
 			continue
-		case unicode.IsControl(r) || r == 0xAD || r == 0x34F || r >= 0x200B && r <= 0x200F || r == 0xFEFF || r == 0x2060:
+		case r < 0x7f && r > ' ':
+		case isInvisible(r):
 			continue
 		}
-		if b.Len() >= max {
-			return cutText(b.String(), max)
+		if len(out) >= max {
+			return cutText(string(out), max)
 		}
 		if space {
-			b.WriteByte(' ')
+			out = append(out, ' ')
 			space = false
 		}
-		b.WriteRune(r)
+		out = utf8.AppendRune(out, r)
 	}
-	return cutText(b.String(), max)
+	return cutText(string(out), max)
+}
+
+// isInvisible knows control characters and those without width, which newsletters pad their
+// previews with.
+func isInvisible(r rune) bool {
+	return unicode.IsControl(r) || r == 0xAD || r == 0x34F || r >= 0x200B && r <= 0x200F || r == 0x2060 || r == 0xFEFF
 }

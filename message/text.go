@@ -6,9 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxExpansion is how many encoded bytes one byte of text takes at most: three in quoted-printable,
-// and as many again for soft line breaks and markup.
-const maxExpansion = 6
+// Where only the begin of a text is wanted, so many bytes are looked at for each byte of it. Text that
+// is encoded less densely comes out shorter.
+const (
+	maxExpansion = 12 // of transfer encoding and charset
+	maxCharset   = 4  // of charset
+)
 
 // Text returns p's text in UTF-8: transfer encoding and charset decoded, line ends as "\n", at most
 // limit bytes of it. A limit of 0 is no limit. Unknown encodings and charsets give a best guess.
@@ -16,10 +19,13 @@ const maxExpansion = 6
 func (p *Part) Text(limit int) string {
 	body := p.Body()
 	if limit > 0 {
-		body = body[:min(len(body), limit*maxExpansion+1024)]
+		body = body[:min(len(body), limit*maxExpansion)]
 	}
 	if p.Encoding == "base64" || p.Encoding == "quoted-printable" {
 		body, _ = decodeTransfer(nil, body, p.Encoding)
+	}
+	if limit > 0 {
+		body = body[:min(len(body), limit*maxCharset)]
 	}
 	text, _ := DecodeCharset(body, p.charset(body))
 	if strings.Contains(text, "\r") {
