@@ -134,6 +134,9 @@ func (c *Conn) fill() error {
 		if err := c.decrypt(); !errors.Is(err, errWouldBlock) {
 			return err
 		}
+		if c.parked {
+			shrinkTLS(c.tls) // errWouldBlock says that nothing decrypted is left in it
+		}
 		if err := c.link.fill(&c.link.in); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,30 @@ func TestParkUnderTLS(t *testing.T) {
 	cancel()
 	if err := server.Park(ctx, time.Minute); err != context.Canceled {
 		t.Errorf("got %v, want canceled", err)
+	}
+}
+
+// TestIdleTLSKeepsNoLargeBuffers fails when a new Go has other fields in tls.Conn: see tlsmemory.go.
+func TestIdleTLSKeepsNoLargeBuffers(t *testing.T) {
+	client, server := tlsPair(t)
+	sent := make(chan struct{})
+	go func() { client.Write(make([]byte, 100000)); client.Flush(); close(sent) }()
+	if err := server.Discard(100000); err != nil {
+		t.Fatal(err)
+	}
+	<-sent
+	if err := server.Park(t.Context(), time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	conn := reflect.ValueOf(server.tls).Elem()
+	for _, name := range []string{"rawInput", "hand"} {
+		if size := conn.FieldByName(name).FieldByName("buf").Cap(); size > maxIdleInput {
+			t.Errorf("%s keeps %d bytes, want at most %d", name, size, maxIdleInput)
+		}
+	}
+	go func() { client.WriteString("still here\r\n"); client.Flush() }()
+	if line, err := server.ReadLine(); string(line) != "still here" || err != nil {
+		t.Errorf("then got %q, %v", line, err)
 	}
 }
 
