@@ -78,9 +78,18 @@ type change struct {
 	content  []byte
 
 	// Set by the commit.
-	applied  bool
+	reported reportState
 	finished *Entry // the entry as it was when its last recipient closed, or nil
 }
+
+// A reportState says what a commit did with the report of a change.
+type reportState int
+
+const (
+	notPut    reportState = iota // the change came too late: nothing is to be reported
+	putNow                       // it is in the queue
+	putUnseen                    // it was there: an earlier commit, whose outcome was unknown, did happen
+)
 
 // settle decides what the answers mean, and writes the report that they call for.
 func (c *committer) settle(cl closing) *change {
@@ -166,7 +175,14 @@ func (c *committer) write(tx kv.Txn, changes []*change) error {
 }
 
 func (ch *change) write(tx kv.Txn) error {
-	ch.applied, ch.finished = false, nil
+	ch.reported, ch.finished = notPut, nil
+	if ch.report != nil {
+		if _, err := tx.Get(entryKey(ch.report.ID)); err == nil {
+			ch.reported = putUnseen
+		} else if !isMissing(err) {
+			return err
+		}
+	}
 	id := ch.task.record.entry.ID
 	stored, err := tx.Get(entryKey(id))
 	if isMissing(err) {
@@ -183,7 +199,7 @@ func (ch *change) write(tx kv.Txn) error {
 	closed := ch.apply(e)
 	if closed && ch.report != nil {
 		ch.report.insert(tx, ch.packed)
-		ch.applied = true
+		ch.reported = putNow
 	}
 	if e.finished() {
 		ch.finished = e
@@ -264,9 +280,12 @@ func (c *committer) committed(changes []*change) {
 			c.d.q.discardBlob(ch.finished)
 		}
 		switch {
-		case ch.applied:
+		case ch.report == nil:
+		case ch.reported == putNow:
 			c.d.q.arrived(ch.report, ch.content)
-		case ch.report != nil:
+		case ch.reported == putUnseen:
+			c.d.look(c.shard)
+		default:
 			c.d.q.discardBlob(ch.report)
 		}
 	}

@@ -206,8 +206,13 @@ func (q *Queue) put(ctx context.Context, e *Entry, content []byte, check bool) e
 	case err != nil:
 		return fmt.Errorf("queue: put %s: %w", e.ID, err)
 	case known != "":
-		q.discardBlob(e)
+		if known != e.ID { // else its blob may be that of the entry
+			q.discardBlob(e)
+		}
 		e.ID = known
+		if d := q.dispatcher.Load(); d != nil {
+			d.look(&d.shards[shardOf(known)]) // who put it may not have lived to offer it
+		}
 		return nil
 	}
 	q.arrived(e, content)

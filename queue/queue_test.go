@@ -120,6 +120,8 @@ func (w *world) size() int {
 	return n
 }
 
+var letterTime = time.UnixMilli(1795000000000)
+
 const letter = "From: Ann <ann@north.test>\r\nTo: bob@south.test\r\nSubject: Lunch on Friday\r\n" +
 	"Message-ID: <lunch@north.test>\r\nDate: Fri, 20 Nov 2026 10:00:00 +0000\r\n\r\nAt noon?\r\n"
 

@@ -1,0 +1,243 @@
+package queue
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"posthaste/mail"
+)
+
+// A bench runs a scheduler in its own time.
+type bench struct {
+	s   *scheduler
+	now time.Time
+	out []*task
+}
+
+func newBench(l Limits) *bench {
+	return &bench{s: newScheduler(l.withDefaults(), Policy{}.withDefaults()), now: time.Unix(1795000000, 0)}
+}
+
+func (b *bench) add(sender, destination string, n int) (refused int) {
+	for range n {
+		t := &task{record: &record{}, recipients: []int{0}, sender: sender}
+		if b.s.add(t, destination, 0, b.now) != nil {
+			refused++
+		}
+	}
+	return refused
+}
+
+// start takes out all that may start.
+func (b *bench) start() (senders []string) {
+	for t := b.s.next(b.now); t != nil; t = b.s.next(b.now) {
+		b.out = append(b.out, t)
+		senders = append(senders, t.sender)
+	}
+	return senders
+}
+
+// finish ends the first n tasks out.
+func (b *bench) finish(n int, failed bool) (back int) {
+	for range n {
+		t := b.out[0]
+		b.out = b.out[1:]
+		back += len(b.s.done(t, mail.NewStatus(421, "4.4.1", "refused"), failed, b.now))
+	}
+	return back
+}
+
+func TestConcurrencyFollowsAnswers(t *testing.T) {
+	b := newBench(Limits{Destination: 8})
+	b.add("ann", "south", 1000)
+	if n := len(b.start()); n != startWindow {
+		t.Errorf("starts with %d, want %d", n, startWindow)
+	}
+	for range 100 {
+		b.finish(1, false)
+		b.start()
+	}
+	if n := len(b.out); n != 8 {
+		t.Errorf("after successes %d run, want the limit of 8", n)
+	}
+	b.finish(3, true)
+	b.start()
+	if n := len(b.out); n != 5 {
+		t.Errorf("after three failures %d run, want 5", n)
+	}
+	back := b.finish(5, true)
+	if left := 1000 - 100 - 8; back != left {
+		t.Errorf("%d tasks came back from the suspended destination, want all %d", back, left)
+	}
+	if b.add("ann", "south", 1) != 1 {
+		t.Error("a suspended destination took a task")
+	}
+	b.now = b.now.Add(3 * time.Minute)
+	b.add("ann", "south", 10)
+	if n := len(b.start()); n != 1 {
+		t.Errorf("%d probes after the suspension, want one", n)
+	}
+	b.finish(1, false)
+	if n := len(b.start()); n != 2 {
+		t.Errorf("%d run after the probe succeeded, want 2", n)
+	}
+}
+
+func TestSuspensionsGrow(t *testing.T) {
+	b := newBench(Limits{})
+	var last time.Duration
+	for range 8 {
+		b.add("ann", "south", 5)
+		b.start()
+		b.finish(len(b.out), true)
+		d := b.s.destinations["south"].suspended.Sub(b.now)
+		if d < last || d > b.s.policy.Max {
+			t.Errorf("suspended for %v after %v", d, last)
+		}
+		last = d
+		b.now = b.now.Add(d)
+	}
+	if last != b.s.policy.Max {
+		t.Errorf("the last suspension was %v, want %v", last, b.s.policy.Max)
+	}
+}
+
+func TestSendersTakeTurns(t *testing.T) {
+	b := newBench(Limits{Destination: 1})
+	b.add("bulk", "south", 100)
+	b.add("ann", "south", 2)
+	b.add("bob", "south", 1)
+	var order []string
+	for range 6 {
+		order = append(order, b.start()...)
+		b.finish(1, false)
+	}
+	if got := fmt.Sprint(order); got != "[bulk ann bob bulk ann bulk]" {
+		t.Errorf("order %v", got)
+	}
+}
+
+func TestDeadHostsLeaveRoom(t *testing.T) {
+	b := newBench(Limits{Jobs: 100})
+	for i := range 100 { // none of them ever answers
+		b.add("ann", fmt.Sprint("dead", i), 10)
+	}
+	if n := len(b.start()); n != 50 {
+		t.Errorf("%d of 100 jobs wait for hosts that never answered, want half", n)
+	}
+	b.s.destinations["alive"] = &destination{key: "alive", limit: 20, window: 20, proven: true, lanes: map[string]*lane{}}
+	b.add("ann", "alive", 100)
+	if n := len(b.start()); n != 20 {
+		t.Errorf("%d jobs for the living host, want 20", n)
+	}
+}
+
+func TestSlowDestinationDoesNotFillTheWindow(t *testing.T) {
+	b := newBench(Limits{Window: 100})
+	b.add("ann", "slow", 40)
+	b.start()
+	b.now = b.now.Add(5 * time.Minute)
+	b.finish(1, false)
+	if refused := b.add("ann", "slow", 60); refused < 40 {
+		t.Errorf("only %d of 60 had to wait outside", refused)
+	}
+	if refused := b.add("ann", "fast", 90); refused != 0 {
+		t.Errorf("%d of 90 for another destination were refused", refused)
+	}
+}
+
+func TestIdleDestinationsAreForgotten(t *testing.T) {
+	b := newBench(Limits{})
+	for i := range 1000 {
+		b.add("ann", fmt.Sprint(i), 1)
+	}
+	for len(b.start()) > 0 {
+		b.finish(len(b.out), false)
+	}
+	b.now = b.now.Add(2 * forgetAfter)
+	b.s.sweep(b.now)
+	if n := len(b.s.destinations); n != 0 || b.s.busy != 0 || b.s.unproven != 0 {
+		t.Errorf("%d destinations, %d busy, %d unproven are left", n, b.s.busy, b.s.unproven)
+	}
+}
+
+func TestWait(t *testing.T) {
+	p := Policy{First: 2 * time.Minute, Max: time.Hour}
+	for _, c := range []struct {
+		claim    string
+		attempts int
+		chance   float64
+		want     time.Duration
+	}{
+		{"the first wait", 1, 0.5, 2 * time.Minute},
+		{"doubles", 3, 0.5, 8 * time.Minute},
+		{"never over the maximum", 6, 0.5, time.Hour},
+		{"nor after very many", 1 << 40, 0.5, time.Hour},
+		{"a fifth less by chance", 1, 0, 96 * time.Second},
+		{"a fifth more by chance", 1, 1, 144 * time.Second},
+	} {
+		if got := p.wait(c.attempts, c.chance); got != c.want {
+			t.Errorf("%s: %v, want %v", c.claim, got, c.want)
+		}
+	}
+}
+
+func TestSettle(t *testing.T) {
+	p := Policy{}.withDefaults()
+	created := time.Unix(1795000000, 0)
+	later := mail.NewStatus(450, "4.2.0", "later")
+	never := mail.NotifyNever
+	for _, c := range []struct {
+		claim  string
+		r      Recipient
+		answer *mail.Status
+		age    time.Duration
+		state  State
+		report action
+	}{
+		{"a delivery is not reported unasked", Recipient{}, fine, 0, Delivered, noReport},
+		{"success is reported when asked", notify(mail.NotifySuccess), fine, 0, Delivered, delivered},
+		{"the next host reports by itself", notify(mail.NotifySuccess), &mail.Status{Code: 250, Peer: "mx"}, 0, Delivered, noReport},
+		{"a host without DSN is reported as relayed", notify(mail.NotifySuccess), &mail.Status{Code: 250, Enhanced: "2.1.9", Peer: "mx"}, 0, Delivered, relayed},
+		{"an alias is reported as expanded", notify(mail.NotifySuccess), mail.NewStatus(251, "2.1.5", "on"), 0, Delivered, expanded},
+		{"a failure is reported", Recipient{}, unknown, 0, Failed, failed},
+		{"but not to who asked for never", notify(never), unknown, 0, Failed, noReport},
+		{"nor to who asked for success alone", notify(mail.NotifySuccess), unknown, 0, Failed, noReport},
+		{"a temporary failure is deferred", Recipient{}, later, time.Hour, Deferred, noReport},
+		{"the sender hears of a delay after four hours", Recipient{}, later, 5 * time.Hour, Deferred, delayed},
+		{"but once", Recipient{warned: true}, later, 5 * time.Hour, Deferred, noReport},
+		{"and not who asked for never", notify(never), later, 5 * time.Hour, Deferred, noReport},
+		{"after five days it has failed", Recipient{}, later, 5 * 24 * time.Hour, Failed, failed},
+		{"an odd code is temporary", Recipient{}, &mail.Status{Code: 354}, 0, Deferred, noReport},
+	} {
+		v := p.settle(c.r, c.answer, created, created.Add(c.age), 0.5)
+		if v.recipient.State != c.state || v.report != c.report {
+			t.Errorf("%s: %s, report %q; want %s, %q", c.claim, v.recipient.State, v.report, c.state, c.report)
+		}
+		if c.state == Deferred && v.recipient.Next.After(created.Add(p.Expire)) {
+			t.Errorf("%s: the next attempt is after the expiry", c.claim)
+		}
+	}
+}
+
+func notify(n mail.Notify) Recipient { return Recipient{Recipient: mail.Recipient{Notify: n}} }
+
+func TestHostFailed(t *testing.T) {
+	for _, c := range []struct {
+		claim   string
+		answers []*mail.Status
+		want    bool
+	}{
+		{"refused connections speak of the host", []*mail.Status{down, down}, true},
+		{"421 too, whatever the rest", []*mail.Status{{Code: 421, Enhanced: "4.7.0"}}, true},
+		{"greylisting does not", []*mail.Status{greylist}, false},
+		{"one recipient that got an answer proves the host", []*mail.Status{down, fine}, false},
+		{"a permanent network failure is of the route", []*mail.Status{{Code: 550, Enhanced: "5.4.4"}}, false},
+		{"nothing says nothing", nil, false},
+	} {
+		if got := hostFailed(c.answers); got != c.want {
+			t.Errorf("%s: %v", c.claim, got)
+		}
+	}
+}
