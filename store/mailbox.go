@@ -1,11 +1,6 @@
 package store
 
-import (
-	"context"
-	"errors"
-
-	"posthaste/mail"
-)
+import "posthaste/mail"
 
 // A MailboxID names a mailbox within its account for ever. 0 is none, Inbox is INBOX.
 type MailboxID uint32
@@ -45,49 +40,4 @@ type Mailbox struct {
 	Deleted       uint32      // of Emails
 	DeletedUnseen uint32      // of Emails: both \Deleted and not \Seen
 	Size          int64       // bytes of Emails
-}
-
-// Mailboxes returns all mailboxes, INBOX first, then in order of name, parents before children.
-func (a *Account) Mailboxes(ctx context.Context) ([]Mailbox, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// MailboxByName returns the mailbox of a name ("INBOX" in any case), or ErrNoMailbox. A NoSelect name
-// is returned.
-func (a *Account) MailboxByName(ctx context.Context, name string) (Mailbox, error) {
-	return Mailbox{}, errors.ErrUnsupported
-}
-
-// MailboxByRole returns the mailbox with a role, or ErrNoMailbox.
-func (a *Account) MailboxByRole(ctx context.Context, role Role) (Mailbox, error) {
-	return Mailbox{}, errors.ErrUnsupported
-}
-
-// CreateMailbox makes a mailbox and those above it that are missing. Its UIDVALIDITY is higher than
-// any the account ever had. A role that another mailbox has is ErrMailboxExists.
-func (a *Account) CreateMailbox(ctx context.Context, name string, role Role) (Mailbox, error) {
-	return Mailbox{}, errors.ErrUnsupported
-}
-
-// RenameMailbox gives a mailbox a new name; those below move along, subscriptions too. Renaming INBOX
-// moves its mail to a new mailbox and leaves it empty (RFC 9051 section 6.3.6).
-func (a *Account) RenameMailbox(ctx context.Context, id MailboxID, newName string) error {
-	return errors.ErrUnsupported
-}
-
-// DeleteMailbox removes a mailbox and its memberships; emails that are in no other are destroyed. One
-// that has others below it stays as a NoSelect name.
-func (a *Account) DeleteMailbox(ctx context.Context, id MailboxID) error {
-	return errors.ErrUnsupported
-}
-
-// Subscribe adds name to, or removes it from, the names the user wants to see. The name need not exist
-// (RFC 9051 section 6.3.7).
-func (a *Account) Subscribe(ctx context.Context, name string, on bool) error {
-	return errors.ErrUnsupported
-}
-
-// Subscriptions returns the subscribed names in order, existing or not.
-func (a *Account) Subscriptions(ctx context.Context) ([]string, error) {
-	return nil, errors.ErrUnsupported
 }

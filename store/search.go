@@ -1,10 +1,6 @@
 package store
 
-import (
-	"context"
-	"errors"
-	"time"
-)
+import "time"
 
 // A SearchKey is one kind of condition on a row: the keys of RFC 9051 section 6.4.4.
 type SearchKey uint8
@@ -21,7 +17,7 @@ const (
 	SearchBefore                // Time: INTERNALDATE is earlier than the day
 	SearchOn                    // Time
 	SearchSince                 // Time: the day or later
-	SearchSentBefore            // Time, the Date field
+	SearchSentBefore            // Time, the Date field without regard to its zone
 	SearchSentOn                // Time
 	SearchSentSince             // Time
 	SearchSavedBefore           // Time, SAVEDATE (RFC 8514)
@@ -55,8 +51,8 @@ type Criterion struct {
 	UIDs     UIDSet
 }
 
-// Search returns the indexes, ascending, of the rows of v that c holds for. Cheap conditions are tried
-// first; facts and content are read only for rows that pass those.
-func (a *Account) Search(ctx context.Context, v *View, c Criterion) ([]int, error) {
-	return nil, errors.ErrUnsupported
-}
+// Bounds of a search.
+const (
+	maxCriteria     = 1000 // in one tree
+	maxSearchLevels = 50
+)

@@ -20,10 +20,11 @@
 package store
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"posthaste/blob"
@@ -58,68 +59,70 @@ var (
 // Config is what a Store is made from. KV is needed; the rest has defaults.
 type Config struct {
 	KV         kv.Store
-	Blobs      blob.Store    // for large content; without it content over the limit of a body is refused
+	Blobs      blob.Store    // for large content; without it content too large for a body is refused
 	Log        *slog.Logger  // default: slog.Default
 	CacheBytes int64         // of rows kept in memory over all accounts (default 256 MiB)
 	CacheAge   time.Duration // how long rows that nobody asked for are kept (default 10 minutes)
 	Retention  time.Duration // how long destroyed content can still be fetched (default 1 hour)
 }
 
+const (
+	defaultCacheBytes = 256 << 20
+	defaultCacheAge   = 10 * time.Minute
+	defaultRetention  = time.Hour
+)
+
 // Store is all accounts on one kv.Store. Its methods may be called at the same time.
 type Store struct {
-	cfg Config
+	cfg       Config
+	codec     *codec
+	now       func() time.Time
+	snapshots chan *Account // accounts whose log has grown, for Run
+
+	mu        sync.Mutex // guards what follows
+	accounts  map[mail.AccountID]*Account
+	cacheSize int64 // bytes of rows in memory
 }
 
 // New returns a Store on cfg.KV.
 func New(cfg Config) (*Store, error) {
 	if cfg.KV == nil {
-		return nil, fmt.Errorf("store: Config.KV is needed")
+		return nil, errors.New("store: Config.KV is needed")
 	}
-	return &Store{cfg: cfg}, nil
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	cfg.CacheBytes = cmp.Or(cfg.CacheBytes, defaultCacheBytes)
+	cfg.CacheAge = cmp.Or(cfg.CacheAge, defaultCacheAge)
+	cfg.Retention = cmp.Or(cfg.Retention, defaultRetention)
+	codec, err := newCodec()
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return &Store{
+		cfg:       cfg,
+		codec:     codec,
+		now:       time.Now,
+		snapshots: make(chan *Account, snapshotBacklog),
+		accounts:  make(map[mail.AccountID]*Account),
+	}, nil
 }
 
-// Run does the housekeeping until ctx ends: it rewrites chunks whose log has grown, removes content
-// past its retention, trims logs and delivery IDs, and drops rows nobody uses from memory.
-func (s *Store) Run(ctx context.Context) error { return errors.ErrUnsupported }
-
-// Close frees what the store holds in memory. It does not close Config.KV.
-func (s *Store) Close() error { return nil }
-
-// Create makes the account with INBOX and the mailboxes of RFC 6154 that people expect (Drafts, Sent,
-// Junk, Trash, Archive), all subscribed. quota is in bytes, 0 for none. If the account exists it
-// changes nothing.
-func (s *Store) Create(ctx context.Context, id mail.AccountID, quota int64) error {
-	return errors.ErrUnsupported
+// Close frees what the store holds in memory. It does not close Config.KV. No call may run.
+func (s *Store) Close() error {
+	s.codec.close()
+	return nil
 }
-
-// Erase removes the account and all its mail. Erasing what is not there is no error.
-func (s *Store) Erase(ctx context.Context, id mail.AccountID) error { return errors.ErrUnsupported }
 
 // Account returns the shared handle of an account. It does no I/O: whether the account exists shows
 // in the first call that needs it.
-func (s *Store) Account(id mail.AccountID) *Account { return &Account{id: id} }
-
-// An Account is one account's mail. Its methods may be called at the same time.
-type Account struct {
-	id mail.AccountID
+func (s *Store) Account(id mail.AccountID) *Account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.accounts[id]
+	if a == nil {
+		a = &Account{store: s, id: id, partition: partitionOf(id)}
+		s.accounts[id] = a
+	}
+	return a
 }
-
-// ID returns the account's ID.
-func (a *Account) ID() mail.AccountID { return a.id }
-
-// Watch calls f after any durable change of the account, until cancel. f must not block and must not
-// call the store; several changes may be told by one call.
-func (a *Account) Watch(f func()) (cancel func()) { return func() {} }
-
-// Usage is how much of a quota is used.
-type Usage struct {
-	Used   int64 // bytes of all emails
-	Limit  int64 // bytes, 0 for no limit
-	Emails int64
-}
-
-// Quota returns how much the account holds and may hold.
-func (a *Account) Quota(ctx context.Context) (Usage, error) { return Usage{}, errors.ErrUnsupported }
-
-// SetQuota changes the limit, 0 for none. What is stored stays, also where it is more.
-func (a *Account) SetQuota(ctx context.Context, limit int64) error { return errors.ErrUnsupported }
