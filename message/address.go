@@ -12,9 +12,9 @@ import (
 
 // Bounds on reading one address field.
 const (
-	maxAddressBytes = 1 << 20 // what follows is left out
-	maxAddresses    = 50_000
-	maxLiteral      = 300 // an address literal "[...]"
+	maxAddresses = 50_000
+	maxPhrase    = 1000 // words of a display name; of more only the last is kept
+	maxLiteral   = 300  // an address literal "[...]"
 )
 
 // A MailAddress is an address of a header field (RFC 5322 section 3.4): a mailbox or a group.
@@ -74,7 +74,7 @@ func parseAddresses(value []byte) []MailAddress {
 	if len(value) == 0 {
 		return nil
 	}
-	p := addressParser{scanner: scanner{in: value[:min(len(value), maxAddressBytes)]}}
+	p := addressParser{scanner: scanner{in: value[:min(len(value), MaxValue)]}}
 	p.words = p.few[:0]
 	for p.pos < len(p.in) && p.count < maxAddresses {
 		p.step()
@@ -96,12 +96,12 @@ type addressParser struct {
 	addr    MailAddress
 	some    bool // addr has an address
 	angled  bool // which stood in angle brackets
+	before  int  // so many of words came before addr
 }
 
 // A word is an atom with its dots, or a quoted-string.
 type word struct {
 	text   []byte
-	quoted bool
 	spaced bool // white space or a comment stands before it
 }
 
@@ -124,17 +124,36 @@ func (p *addressParser) step() {
 	case c == '<':
 		p.beforeAngle()
 		p.angle()
-	case c == '@' && !p.some:
+	case c == '@':
 		p.pos++
+		if p.some {
+			p.split()
+		}
 		p.bareAddress()
 	case c == '"':
-		text := p.quoted()
-		p.words = append(p.words, word{text, true, spaced})
+		p.add(word{p.quoted(), spaced})
 	case isPhrase(c):
-		p.words = append(p.words, word{p.atom(), false, spaced})
+		p.add(word{p.atom(), spaced})
 	default:
 		p.pos++
 	}
+}
+
+// add keeps w. Beyond the bound it replaces the last word, which may be a local-part.
+func (p *addressParser) add(w word) {
+	if len(p.words) == maxPhrase {
+		p.words = p.words[:maxPhrase-1]
+	}
+	p.words = append(p.words, w)
+}
+
+// split ends the address before the words that came after it: a comma is missing, and what follows is
+// another address. Nobody is to hide a second one from us that others see.
+func (p *addressParser) split() {
+	next := p.words[p.before:]
+	p.words = p.words[:p.before]
+	p.endAddress()
+	p.words = append(p.words, next...)
 }
 
 // skipSpace skips white space and comments, and keeps the last comment.
@@ -194,7 +213,7 @@ func (p *addressParser) angle() {
 		}
 	}
 	p.addr.Local, p.addr.Domain = addrSpec(&in)
-	p.some, p.angled = true, true
+	p.some, p.angled, p.before = true, true, len(p.words)
 }
 
 // beforeAngle makes room for the address in angle brackets when there is one already: a bare one was
@@ -203,7 +222,7 @@ func (p *addressParser) beforeAngle() {
 	switch {
 	case !p.some:
 	case p.angled:
-		p.endAddress()
+		p.split()
 	default:
 		name := word{text: []byte(p.addr.Local + "@" + p.addr.Domain), spaced: true}
 		p.words = append(p.words, name)
@@ -317,7 +336,7 @@ func (p *addressParser) bareAddress() {
 	p.words = p.words[:first]
 	p.addr.Local = string(local)
 	p.addr.Domain = p.domain()
-	p.some = true
+	p.some, p.before = true, len(p.words)
 }
 
 func joined(a, b word) bool {

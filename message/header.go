@@ -41,8 +41,11 @@ func (f Field) Value() []byte {
 }
 
 // Unfolded returns the value on one line, without the white space around it (RFC 5322 section
-// 2.2.3). Encoded words stay encoded.
-func (f Field) Unfolded() string { return unfold(f.Value()) }
+// 2.2.3), at most MaxValue bytes of it. Encoded words stay encoded.
+func (f Field) Unfolded() string {
+	v := f.Value()
+	return unfold(v[:min(len(v), MaxValue)])
+}
 
 // Text returns the unfolded value with its encoded words decoded to UTF-8.
 func (f Field) Text() string { return DecodeWords(f.Unfolded()) }

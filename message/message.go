@@ -12,9 +12,10 @@ package message
 
 // Bounds on the structure that Parse indexes. Content beyond them is kept, but not looked into.
 const (
-	MaxDepth  = 100    // nesting of multiparts and messages
-	MaxParts  = 10_000 // parts in all
-	MaxFields = 50_000 // header fields in all parts together
+	MaxDepth  = 100     // nesting of multiparts and messages
+	MaxParts  = 10_000  // parts in all
+	MaxFields = 50_000  // header fields in all parts together
+	MaxValue  = 1 << 20 // bytes of one field that are read; [Field.Value] has all
 )
 
 // A Message is parsed content, or a message enclosed in another (message/rfc822).

@@ -9,8 +9,12 @@ import (
 	"posthaste/message"
 )
 
-// maxAuthors bounds the addresses in From and Sender, each of which costs a look into the directory.
-const maxAuthors = 20
+// Bounds on From and Sender: each address costs a look into the directory, and none may lie beyond
+// what is read of a field.
+const (
+	maxAuthors     = 20
+	maxAuthorBytes = 64 << 10
+)
 
 // CheckSender tells whether who may send with from as its envelope sender. The null reverse-path is
 // everybody's: read receipts have it (RFC 8098 section 3). The error is a *mail.Status where the
@@ -64,6 +68,9 @@ func (s *Submitter) checkAuthors(ctx context.Context, who auth.Identity, h messa
 			role = "From"
 		} else if !f.Is("Sender") {
 			continue
+		}
+		if len(f.Raw()) > maxAuthorBytes {
+			return mail.NewStatus(550, "5.6.0", "the field %s has %d bytes (%d allowed)", role, len(f.Raw()), maxAuthorBytes)
 		}
 		for m := range message.Mailboxes(message.ParseAddresses(f.Unfolded())) {
 			a := s.complete(who, m.Address())

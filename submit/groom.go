@@ -44,7 +44,7 @@ func (s *Submitter) appendField(out []byte, who auth.Identity, h message.Header,
 		return appendJunk(out, f)
 	case f.Is("Date") && !hasDate(h), f.Is("Message-ID") && h.MessageID() == "", f.Is("From") && !hasFrom(h):
 		return out // unusable: appendMissing writes a better one
-	case holdsAddresses(f):
+	case holdsAddresses(f) && len(f.Raw()) < message.MaxValue: // longer ones could not be written back whole
 		if list, incomplete := s.completeList(who, message.ParseAddresses(f.Unfolded())); incomplete {
 			return message.AppendField(out, string(f.Name()), message.FormatAddresses(list))
 		}

@@ -122,6 +122,9 @@ func TestNobodySendsInAnothersName(t *testing.T) {
 		{"foreign Sender", "ann@north.test", "From: ann@north.test\r\nSender: bob@south.test\r\n\r\n", 550, "bob@south.test (Sender)"},
 		{"second From field", "ann@north.test", "From: ann@north.test\r\nFrom: bob@south.test\r\n\r\n", 550, "one From"},
 		{"second From field with white space before its colon", "ann@north.test", "From: ann@north.test\r\nfrom : bob@south.test\r\n\r\n", 550, "one From"},
+		{"foreign author without a comma", "ann@north.test", "From: ann@north.test bob@south.test\r\n\r\n", 550, "bob@south.test (From)"},
+		{"own address as the name of a foreign one", "ann@north.test", "From: ann@north.test <bob@south.test>\r\n\r\n", 550, "bob@south.test (From)"},
+		{"foreign author behind a long comment", "ann@north.test", "From: ann@north.test (" + strings.Repeat("x", 1<<20) + "), bob@south.test\r\n\r\n", 550, "bytes"},
 		{"directory that fails", "fails@north.test", "\r\n", 451, ""},
 	} {
 		var q shelf
