@@ -46,8 +46,8 @@ func (s *session) readMessages(ctx context.Context, start *appendStart) (message
 		if err := s.admissible(head, held, len(messages)); err != nil {
 			return nil, held, s.skipLiterals(head, err)
 		}
-		if err := s.srv.appends.Acquire(ctx, int64(head.Size)); err != nil {
-			return nil, held, err
+		if err := s.srv.acquire(ctx, int64(head.Size), held); err != nil {
+			return nil, held, s.skipLiterals(head, err)
 		}
 		held += int64(head.Size)
 		s.goAhead(head)
@@ -90,6 +90,20 @@ func (s *session) skipRest(line []byte, reason error) error {
 		return s.skipLiterals(head, reason)
 	}
 	return reason
+}
+
+// acquire takes n bytes of the server's share for appends. Who holds some already does not wait for
+// more: all could wait for each other.
+func (srv *Server) acquire(ctx context.Context, n, held int64) error {
+	if srv.appends.TryAcquire(n) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, appendWait)
+	defer cancel()
+	if held > 0 || srv.appends.Acquire(ctx, n) != nil {
+		return no("UNAVAILABLE", "too many messages are being appended, try again later")
+	}
+	return nil
 }
 
 // admissible tells whether one more message of that size is within the bounds.

@@ -56,34 +56,55 @@ func cut(data []byte, item *imap.FetchItem) []byte {
 	return data[from:to]
 }
 
-// section returns the bytes that sec names (RFC 9051 section 6.4.5.1).
+// section returns the bytes that sec names (RFC 9051 section 6.4.5.1). Only part numbers make it parse
+// the body.
 func (b *body) section(sec *imap.Section) ([]byte, bool) {
-	if len(sec.Part) == 0 && sec.Kind == imap.SectionAll {
-		return b.content, true
+	if len(sec.Part) == 0 {
+		return b.whole(sec), true
 	}
-	part := b.parsed().Root
-	if len(sec.Part) > 0 {
-		if part = locate(part, sec.Part); part == nil {
-			return nil, false
-		}
-		switch sec.Kind {
-		case imap.SectionAll:
-			return part.Body(), true
-		case imap.SectionMIME:
-			return b.content[part.HeaderStart:part.BodyStart], true
-		}
-		if part.Message == nil { // HEADER and TEXT are for enclosed messages
-			return nil, false
-		}
-		part = part.Message.Root
+	part := locate(b.parsed().Root, sec.Part)
+	if part == nil {
+		return nil, false
 	}
 	switch sec.Kind {
+	case imap.SectionAll:
+		return part.Body(), true
+	case imap.SectionMIME:
+		return part.Header.Raw(), true
+	}
+	if part.Message == nil { // HEADER and TEXT are for enclosed messages
+		return nil, false
+	}
+	part = part.Message.Root
+	switch sec.Kind {
 	case imap.SectionHeader:
-		return b.content[part.HeaderStart:part.BodyStart], true
+		return part.Header.Raw(), true
 	case imap.SectionText:
 		return part.Body(), true
 	}
 	return fields(part.Header, sec.Fields, sec.Kind == imap.SectionFields), true
+}
+
+// whole returns a section of the message itself.
+func (b *body) whole(sec *imap.Section) []byte {
+	if sec.Kind == imap.SectionAll {
+		return b.content
+	}
+	header := b.header()
+	switch sec.Kind {
+	case imap.SectionHeader:
+		return header.Raw()
+	case imap.SectionText:
+		return b.content[len(header.Raw()):]
+	}
+	return fields(header, sec.Fields, sec.Kind == imap.SectionFields)
+}
+
+func (b *body) header() message.Header {
+	if b.message != nil {
+		return b.message.Header
+	}
+	return message.ParseHeader(b.content)
 }
 
 // locate returns the part that path names from root, the root of a message. Part 1 of what is no

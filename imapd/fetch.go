@@ -11,12 +11,13 @@ import (
 	"posthaste/store"
 )
 
-// Bounds of what one batch of FETCH holds: as many rows as fit in both are read at once, their
-// responses are gathered, and then written.
+// Bounds of what FETCH holds. Rows are read in batches; responses are gathered, then written.
 const (
-	batchRows  = 512
-	batchBytes = 1 << 20
-	largeRow   = 256 << 10 // content from this size on is written by itself, uncopied
+	batchRows   = 256       // of one batch when only facts are asked for
+	contentRows = 4096      // of one batch with content, which the store reads ahead within a bound of its own
+	outputBytes = 64 << 10  // gathered before they are written, where the store is not inside a View
+	largeData   = 32 << 10  // data from this size on is written by itself, uncopied
+	keptOutput  = 512 << 10 // capacity of a buffer that is kept for the next FETCH
 )
 
 // A fetchPlan is what a FETCH needs.
@@ -89,7 +90,9 @@ func (s *session) plan(args *imap.Fetch, byUID bool) (plan *fetchPlan, seen bool
 		}
 		plan.items = append(plan.items, item)
 	}
-	s.condstore = s.condstore || args.Conditional || has[imap.FetchModSeq]
+	if args.Conditional || has[imap.FetchModSeq] {
+		s.useCondstore()
+	}
 	if byUID && !has[imap.FetchUID] {
 		plan.items = append([]imap.FetchItem{{Kind: imap.FetchUID, Label: "UID"}}, plan.items...)
 	}
@@ -164,43 +167,36 @@ type fetcher struct {
 	*session
 	plan    *fetchPlan
 	batch   []fetchRow
-	bytes   int64
 	ids     []store.EmailID
 	out     *[]byte
-	direct  bool  // large data may be written at once: the store is not inside a View
 	failure error // what could not be told in a response, for the tagged one
 }
 
 // span prints the rows of r.
 func (f *fetcher) span(ctx context.Context, r span) error {
+	limit := batchRows
+	if f.plan.content {
+		limit = contentRows
+	}
 	for i, row := range f.box.view.Rows(r.from, r.to) {
 		if row.ModSeq <= f.plan.changedSince {
 			continue
 		}
-		large := f.plan.content && row.Size >= largeRow
-		if len(f.batch) == batchRows || f.bytes >= batchBytes || large {
+		if len(f.batch) == limit {
 			if err := f.flush(ctx); err != nil {
 				return err
 			}
 		}
 		f.add(f.box.number(i, row.UID), row)
-		if large {
-			if err := f.flush(ctx); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }
 
 func (f *fetcher) add(number int, row store.Row) {
 	f.batch = append(f.batch, fetchRow{number, row})
-	if f.plan.content {
-		f.bytes += row.Size
-	}
 }
 
-// flush prints the batch: first into memory, because the store may be inside a View, then out.
+// flush prints the batch.
 func (f *fetcher) flush(ctx context.Context) error {
 	if len(f.batch) == 0 {
 		return nil
@@ -210,69 +206,76 @@ func (f *fetcher) flush(ctx context.Context) error {
 	}
 	out, err := f.print(ctx, (*f.out)[:0])
 	*f.out = out[:0]
-	f.batch, f.bytes = f.batch[:0], 0
+	f.batch = f.batch[:0]
 	if err != nil {
 		return err
 	}
-	return f.write(out)
-}
-
-func (f *fetcher) write(out []byte) error {
 	if _, err := f.conn.Write(out); err != nil {
 		return connError{err}
 	}
 	return nil
 }
 
-// print appends the responses of the batch to out.
+// print appends the responses of the batch to out, and may write some of them.
 func (f *fetcher) print(ctx context.Context, out []byte) ([]byte, error) {
-	if !f.plan.content && !f.plan.facts {
-		for i := range f.batch {
-			out = f.response(out, &f.batch[i], nil, nil)
-		}
-		return out, nil
+	switch {
+	case f.plan.content:
+		return f.printContent(ctx, out)
+	case f.plan.facts: // nothing is written meanwhile: the store is inside a View
+		rowOf := f.lookUp()
+		err := f.account.Facts(ctx, f.ids, func(facts *store.Facts) error {
+			out = f.response(out, rowOf(facts.Email), facts, nil)
+			return nil
+		})
+		return out, err
 	}
+	for i := range f.batch {
+		out = f.response(out, &f.batch[i], nil, nil)
+	}
+	return out, nil
+}
+
+func (f *fetcher) printContent(ctx context.Context, out []byte) ([]byte, error) {
+	if len(f.batch) == 1 { // nothing to read ahead
+		content, err := f.account.Content(ctx, f.batch[0].row.Email)
+		switch {
+		case errors.Is(err, store.ErrNoEmail):
+			return out, nil
+		case err != nil:
+			return out, err
+		}
+		return f.response(out, &f.batch[0], nil, newBody(content)), nil
+	}
+	rowOf := f.lookUp()
+	err := f.account.Contents(ctx, f.ids, func(id store.EmailID, content []byte) error {
+		out = f.response(out, rowOf(id), nil, newBody(content))
+		if len(out) < outputBytes {
+			return nil
+		}
+		_, err := f.conn.Write(out)
+		if out = out[:0]; err != nil {
+			return connError{err}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// lookUp sets ids from the batch and returns the function that finds the row of the next ID. The store
+// passes over emails that are gone, and never changes the order.
+func (f *fetcher) lookUp() func(store.EmailID) *fetchRow {
 	f.ids = f.ids[:0]
 	for i := range f.batch {
 		f.ids = append(f.ids, f.batch[i].row.Email)
 	}
-	next := 0 // the store passes over emails that are gone, never changes the order
-	rowOf := func(id store.EmailID) *fetchRow {
+	next := 0
+	return func(id store.EmailID) *fetchRow {
 		for f.batch[next].row.Email != id {
 			next++
 		}
 		next++
 		return &f.batch[next-1]
 	}
-	switch {
-	case !f.plan.content:
-		err := f.account.Facts(ctx, f.ids, func(facts *store.Facts) error {
-			out = f.response(out, rowOf(facts.Email), facts, nil)
-			return nil
-		})
-		return out, err
-	case len(f.batch) == 1:
-		return f.single(ctx, out)
-	}
-	err := f.account.Contents(ctx, f.ids, func(id store.EmailID, content []byte) error {
-		out = f.response(out, rowOf(id), nil, newBody(content))
-		return nil
-	})
-	return out, err
-}
-
-// single prints the one message of a batch: such may be very large.
-func (f *fetcher) single(ctx context.Context, out []byte) ([]byte, error) {
-	content, err := f.account.Content(ctx, f.batch[0].row.Email)
-	if errors.Is(err, store.ErrNoEmail) {
-		return out, nil
-	}
-	if err != nil {
-		return out, err
-	}
-	f.direct = true
-	defer func() { f.direct = false }()
-	return f.response(out, &f.batch[0], nil, newBody(content)), nil
 }
 
 // response prints one FETCH response. With b there is content, and no facts are needed.
@@ -307,7 +310,7 @@ func (f *fetcher) item(out []byte, item *imap.FetchItem, row *store.Row, facts *
 		return strconv.AppendInt(out, row.Size, 10)
 	case imap.FetchEnvelope:
 		if b != nil {
-			return imap.AppendEnvelope(out, b.parsed().Header)
+			return imap.AppendEnvelope(out, b.header())
 		}
 		return append(out, facts.Envelope...)
 	case imap.FetchBodyStructure:
@@ -325,10 +328,10 @@ func (f *fetcher) item(out []byte, item *imap.FetchItem, row *store.Row, facts *
 	if err != nil && f.failure == nil {
 		f.failure = err
 	}
-	if !f.direct || len(data) < largeRow {
+	if len(data) < largeData {
 		return append(out, data...)
 	}
-	f.conn.Write(out) // a failure shows when the rest is written
+	f.conn.Write(out) // a failure shows when the rest is written; content is never printed inside a View
 	f.conn.Write(data)
 	return out[:0]
 }
@@ -351,7 +354,7 @@ func (srv *Server) output() *[]byte {
 
 // release gives the buffer back, unless a large message made it large.
 func (f *fetcher) release() {
-	if f.out != nil && cap(*f.out) <= 4*batchBytes {
+	if f.out != nil && cap(*f.out) <= keptOutput {
 		f.srv.outputs.Put(f.out)
 	}
 }

@@ -44,6 +44,7 @@ const (
 	writeTimeout      = 5 * time.Minute
 	drainTimeout      = 5 * time.Second // for the command that runs when the server ends
 	maxAppends        = 1000            // messages of one MULTIAPPEND
+	appendWait        = time.Minute     // for a share of Config.Memory
 )
 
 // Defaults of [Config].

@@ -181,7 +181,7 @@ func (s *session) enable(_ context.Context, cmd imap.Command) (answer, error) {
 	for _, name := range cmd.Args.(imap.Enable) {
 		switch name {
 		case "CONDSTORE":
-			s.condstore = true
+			defer s.useCondstore() // after ENABLED
 		case "UTF8=ACCEPT":
 			s.utf8 = true
 		case "IMAP4REV2":

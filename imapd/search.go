@@ -15,15 +15,15 @@ import (
 func (s *session) search(ctx context.Context, cmd imap.Command) (answer, error) {
 	args := cmd.Args.(*imap.Search)
 	byUID := cmd.Name == "UID SEARCH"
-	if args.Return.Save {
-		s.box.saved = imap.Set{} // also when this command fails
-	}
 	criterion, err := s.criterion(&args.Key, args.Charset)
-	if err != nil {
-		return answer{}, err
+	var found []int
+	if err == nil {
+		found, err = s.account.Search(ctx, s.box.view, criterion)
 	}
-	found, err := s.account.Search(ctx, s.box.view, criterion)
 	if err != nil {
+		if args.Return.Save { // RFC 5182 section 2.1
+			s.box.saved = imap.Set{}
+		}
 		return answer{}, err
 	}
 	if args.Return.Save {
@@ -40,7 +40,7 @@ func (s *session) appendFound(line []byte, tag string, found []int, args *imap.S
 	numbers := s.numbers(found, byUID)
 	modSeq := mail.ModSeq(0)
 	if usesModSeq(&args.Key) {
-		s.condstore = true
+		s.useCondstore()
 		modSeq = s.highest(found)
 	}
 	r := args.Return

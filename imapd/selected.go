@@ -230,6 +230,17 @@ func appendRowFlags(line []byte, view *store.View, row store.Row) []byte {
 	return append(line, ')')
 }
 
+// useCondstore has FETCH responses carry MODSEQ from now on (RFC 7162 section 3.1.2).
+func (s *session) useCondstore() {
+	if s.condstore {
+		return
+	}
+	s.condstore = true
+	if s.box != nil {
+		s.say("* OK [HIGHESTMODSEQ " + strconv.FormatUint(uint64(max(s.box.view.Mailbox().HighestModSeq, 1)), 10) + "] CONDSTORE is on\r\n")
+	}
+}
+
 // tellKeywords prints FLAGS and PERMANENTFLAGS.
 func (s *session) tellKeywords() {
 	names := s.box.view.KeywordNames()

@@ -63,7 +63,7 @@ func (s *session) statusItem(m store.Mailbox, item string) (value uint64, ok boo
 	case "RECENT":
 		return 0, true
 	case "HIGHESTMODSEQ":
-		s.condstore = true
+		s.useCondstore()
 		return uint64(max(m.HighestModSeq, 1)), true
 	case "APPENDLIMIT":
 		return uint64(s.srv.cfg.MaxMessage), true

@@ -19,7 +19,9 @@ func (s *session) store(ctx context.Context, cmd imap.Command) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	s.condstore = s.condstore || args.Conditional
+	if args.Conditional {
+		s.useCondstore()
+	}
 	result := store.FlagResult{}
 	uids := s.box.uids(rows)
 	if len(rows) > 0 {
