@@ -160,7 +160,9 @@ func (s *session) loginFailed(ctx context.Context, mechanism string, err error) 
 func (s *session) wrongPassword(ctx context.Context, mechanism string, err error) error {
 	s.srv.failures.add(s.info.Origin.IP, time.Now())
 	s.traceLogin(mechanism, err)
-	pause(ctx, loginDelay<<s.loginFailures)
+	if !s.exempt() {
+		pause(ctx, loginDelay<<s.loginFailures)
+	}
 	s.loginFailures++
 	s.errors++
 	if s.loginFailures >= maxLoginFailures {

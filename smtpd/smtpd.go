@@ -104,7 +104,7 @@ type Config struct {
 
 	Clients []netip.Prefix // who may connect; empty: anybody
 	Proxies []netip.Prefix // who must begin with a PROXY header and is believed
-	Exempt  []netip.Prefix // no MaxPerIP and no limits on failed logins
+	Exempt  []netip.Prefix // no MaxPerIP, no delays and bans for failed logins
 
 	DrainTime time.Duration // how long sessions may take to finish once Serve's context ends
 
