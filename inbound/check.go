@@ -94,7 +94,7 @@ func (c Iprev) Check(ctx context.Context, m *Message) Verdict {
 // Helo is the check whether the client gives a name that can be one (RFC 5321 section 4.1.4). It
 // refuses nothing: the standard forbids refusing for that alone.
 type Helo struct {
-	Hostname string // ours: a client that claims it is lying
+	Hostname string // ours: a client that claims it is lying; empty: not checked
 }
 
 // Check implements [Check].
@@ -105,7 +105,7 @@ func (c Helo) Check(_ context.Context, m *Message) Verdict {
 	}
 	v := Verdict{Method: "helo", Result: "pass"}
 	switch name := strings.TrimSuffix(o.Helo, "."); {
-	case strings.EqualFold(name, c.Hostname):
+	case c.Hostname != "" && strings.EqualFold(name, c.Hostname):
 		v.Result, v.Reason = "fail", "the client calls itself by our own name"
 	case strings.HasPrefix(name, "[") && !isLiteralOf(name, o.IP):
 		v.Result, v.Reason = "fail", "the client names the address "+name+" and comes from "+o.IP.String()

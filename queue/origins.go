@@ -12,7 +12,7 @@ const (
 	// originMemory is how long derived mail is known after it was finished.
 	originMemory = 7 * 24 * time.Hour
 	// originSweep is how often old origins are looked for.
-	originSweep = time.Hour
+	originSweep = 12 * time.Hour
 	// originBatch is how many are forgotten in one commit.
 	originBatch = 1000
 )

@@ -94,7 +94,10 @@ func simulate(t *testing.T, r *rapid.T, crashes bool) {
 		var to []string
 		for n := range rapid.IntRange(1, 5).Draw(r, "recipients") {
 			a := fmt.Sprintf("u%d-%d@d%d.test", m, n, rapid.IntRange(0, 2).Draw(r, "domain"))
-			s.scripts[a] = scripts.Draw(r, "script")
+			script := scripts.Draw(r, "script")
+			w.mu.Lock()
+			s.scripts[a] = script
+			w.mu.Unlock()
 			to = append(to, a)
 		}
 		w.put("ann@north.test", to...)
