@@ -1,0 +1,84 @@
+package pebblekv
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Sizes that shape the tree. Bodies come in order of arrival, so that their tables never overlap and
+// sink to the bottom by a change of name; only tables of keys are ever merged. Large memtables and
+// tables keep both few.
+const (
+	memTableBytes   = 64 << 20
+	memTables       = 4 // before writers must wait for a flush
+	tableBytes      = 64 << 20
+	blockBytes      = 16 << 10
+	indexBlockBytes = 256 << 10
+	baseLevelBytes  = 256 << 20
+	bloomBits       = 10
+	compactions     = 2 // at the same time
+)
+
+// majorVersion is Pebble's format. A newer one is a change of the stored format: an operator may not
+// be able to go back.
+const majorVersion = pebble.FormatTableFormatV6
+
+func options(cfg Config, fs vfs.FS, cache *pebble.Cache) *pebble.Options {
+	o := &pebble.Options{
+		FS:                          fs,
+		Cache:                       cache,
+		FormatMajorVersion:          majorVersion,
+		Logger:                      logger{cfg.Log, cfg.Fatal},
+		MemTableSize:                memTableBytes,
+		MemTableStopWritesThreshold: memTables,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       40,
+		LBaseMaxBytes:               baseLevelBytes,
+		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, compactions },
+	}
+	for i := range o.TargetFileSizes {
+		o.TargetFileSizes[i] = tableBytes
+	}
+	for i := range o.Levels {
+		o.Levels[i] = pebble.LevelOptions{
+			BlockSize:      blockBytes,
+			IndexBlockSize: indexBlockBytes,
+			FilterPolicy:   bloom.FilterPolicy(bloomBits),
+			Compression:    func() *sstable.CompressionProfile { return sstable.NoCompression },
+		}
+	}
+	o.Experimental.SpanPolicyFunc = splitSpaces
+	return o
+}
+
+// splitSpaces ends a table where bodies end and keys begin, so that no table of bodies overlaps
+// those of other flushes.
+func splitSpaces(start []byte) (pebble.SpanPolicy, []byte, error) {
+	if start[0] == bodySpace {
+		return pebble.SpanPolicy{}, []byte{bodySpace + 1}, nil
+	}
+	return pebble.SpanPolicy{}, nil, nil
+}
+
+// A logger passes on what matters of what Pebble says.
+type logger struct {
+	log   *slog.Logger
+	fatal func(error)
+}
+
+func (l logger) Infof(format string, args ...any) {}
+
+func (l logger) Errorf(format string, args ...any) {
+	l.log.Warn("pebble", "said", strings.TrimSpace(fmt.Sprintf(format, args...)))
+}
+
+// Fatalf must not return for Pebble's sake; a Fatal that does is one of a test.
+func (l logger) Fatalf(format string, args ...any) {
+	l.fatal(fmt.Errorf("pebblekv: "+format, args...))
+}
