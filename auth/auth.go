@@ -20,7 +20,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"runtime"
-	"sync"
 	"time"
 
 	"posthaste/directory"
@@ -181,10 +180,4 @@ func (a *Auth) credentials(ctx context.Context, password string) (directory.Cred
 		return err
 	})
 	return c, err
-}
-
-// fakeKeys makes keys for logins that do not exist.
-type fakeKeys struct {
-	mu     sync.Mutex // guards secret, read once
-	secret []byte
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+	"sync"
 
 	"posthaste/directory"
 )
@@ -47,6 +48,12 @@ func (a *Auth) SCRAM(ctx context.Context, login string) (ScramCredentials, error
 		}
 	}
 	return ScramCredentials{SCRAMKeys: fake}, nil
+}
+
+// fakeKeys makes keys for logins that do not exist.
+type fakeKeys struct {
+	mu     sync.Mutex // guards secret, read once
+	secret []byte
 }
 
 // fake returns keys for a login that has none. They depend on a secret that all nodes share, so

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"time"
 
 	"posthaste/auth"
 	"posthaste/auth/sasl"
@@ -73,6 +74,9 @@ func (se *session) pass(ctx context.Context, cmd pop3.Command) {
 		se.err("", "USER comes first")
 		return
 	}
+	if !se.mayGuess() {
+		return
+	}
 	identity, err := se.cfg.Auth.Password(ctx, user, cmd.Arg)
 	se.finishLogin(ctx, "USER", user, identity, err)
 }
@@ -89,6 +93,9 @@ func (se *session) authCommand(ctx context.Context, cmd pop3.Command) {
 	}
 	if !sasl.Offered(name, tls, se.cfg.PlaintextAuth) {
 		se.err("", "mechanism %.40q is not offered here; see CAPA", name)
+		return
+	}
+	if !se.mayGuess() {
 		return
 	}
 	server, err := sasl.New(name, se.cfg.Auth, tls)
@@ -158,16 +165,40 @@ func (se *session) finishLogin(ctx context.Context, how, login string, identity 
 	case errors.Is(err, sasl.ErrSyntax):
 		se.err("", "malformed response")
 	case errors.Is(err, auth.ErrCredentials), errors.Is(err, sasl.ErrAuthzid):
-		se.log.Info("login failed", "login", login, "mechanism", how)
-		se.record(false, how, "login by POP3 refused: wrong login or password")
-		se.err(pop3.CodeAuth, "wrong login or password")
-		if se.failures++; se.failures >= maxFailures {
-			se.over = true
-		}
+		se.wrongCredentials(ctx, how, login)
+	case errors.Is(err, auth.ErrBusy):
+		se.log.Warn("login put off", "err", err)
+		se.err(pop3.CodeSysTemp, "too many logins at once, try again later")
 	default:
 		se.fault(how, err)
 	}
 }
+
+// mayGuess tells whether a login from this client is to be tried, or answers that it is not.
+func (se *session) mayGuess() bool {
+	if se.exempt() || se.cfg.Guesses.Allow(se.addr, time.Now()) {
+		return true
+	}
+	se.err(pop3.CodeSysTemp, "too many failed logins from your address, try again later")
+	se.over = true
+	return false
+}
+
+// wrongCredentials answers a guess, the later the more there were.
+func (se *session) wrongCredentials(ctx context.Context, how, login string) {
+	se.log.Info("login failed", "login", login, "mechanism", how)
+	se.record(false, how, "login by POP3 refused: wrong login or password")
+	if !se.exempt() {
+		se.cfg.Guesses.Failed(se.addr, time.Now())
+		pause(ctx, loginDelay<<se.failures)
+	}
+	se.err(pop3.CodeAuth, "wrong login or password")
+	if se.failures++; se.failures >= maxFailures {
+		se.over = true
+	}
+}
+
+func (se *session) exempt() bool { return contains(se.cfg.Exempt, se.addr) }
 
 // openMaildrop locks the maildrop of whoever logged in, and takes its picture.
 func (se *session) openMaildrop(ctx context.Context, how string) {

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"posthaste/auth"
 	"posthaste/auth/sasl"
 	"posthaste/store"
 	"posthaste/trace"
@@ -34,11 +35,13 @@ type Config struct {
 	Store         *store.Store // where the mail is
 	Locks         *Locks       // shared by all servers on one store; nil: made
 
+	Guesses *auth.Guesses // shared by all servers that take logins; nil: made
+
 	MaxSessions int // at once
 	MaxPerIP    int // sessions at once from one IPv4 address or IPv6 /64
 
 	Proxies []netip.Prefix // who must begin with a PROXY header and is believed
-	Exempt  []netip.Prefix // no MaxPerIP
+	Exempt  []netip.Prefix // no MaxPerIP, and as many failed logins as they like
 
 	DrainTime time.Duration // how long commands may take to finish once Serve's context ends
 
@@ -60,6 +63,7 @@ const (
 	lineTimeout  = time.Minute      // for one command, once it has begun
 	writeTimeout = 2 * time.Minute  // for the client to take a block of output
 	maxFailures  = 3                // failed logins, before it must connect again
+	loginDelay   = time.Second      // after the first failed login; doubles with each
 	maxErrors    = 20               // commands in a row that we do not know
 )
 
@@ -78,6 +82,7 @@ func New(cfg Config) *Server {
 	cfg.MaxPerIP = cmp.Or(cfg.MaxPerIP, DefaultMaxPerIP)
 	cfg.DrainTime = cmp.Or(cfg.DrainTime, DefaultDrainTime)
 	cfg.Locks = cmp.Or(cfg.Locks, NewLocks())
+	cfg.Guesses = cmp.Or(cfg.Guesses, new(auth.Guesses))
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	if cfg.Trace == nil {
 		cfg.Trace = trace.Discard

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 
 	"posthaste/auth"
 	"posthaste/pop3"
@@ -20,6 +21,7 @@ import (
 type session struct {
 	*Server
 	conn     *wire.Conn
+	addr     netip.Addr // of the client; zero where it has none
 	id       string
 	log      *slog.Logger
 	user     string // of USER, awaiting PASS
@@ -33,15 +35,15 @@ type session struct {
 func newSession(s *Server, nc net.Conn) *session {
 	var id [6]byte
 	rand.Read(id[:])
-	se := &session{Server: s, id: hex.EncodeToString(id[:])}
+	se := &session{Server: s, addr: addrOf(nc), id: hex.EncodeToString(id[:])}
 	se.conn = wire.New(nc, wire.Config{MaxLine: pop3.MaxLine, ReadTimeout: greetTimeout, WriteTimeout: writeTimeout})
 	se.log = s.cfg.Log.With("session", se.id, "peer", se.peer())
 	return se
 }
 
 func (se *session) peer() string {
-	if ap := se.conn.RemoteAddr(); ap.IsValid() {
-		return ap.Addr().String()
+	if se.addr.IsValid() {
+		return se.addr.String()
 	}
 	return "local"
 }
