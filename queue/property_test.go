@@ -89,7 +89,7 @@ func simulate(t *testing.T, r *rapid.T, crashes bool) {
 	disk := &flaky{Store: base}
 	w.cfg = Config{KV: disk, Hostname: "mx.north.test", Limits: Limits{Window: 8, Jobs: 4, Batch: 2}}
 	w.start()
-	messages := rapid.IntRange(1, 12).Draw(r, "messages")
+	messages := rapid.IntRange(1, 8).Draw(r, "messages")
 	for m := range messages {
 		var to []string
 		for n := range rapid.IntRange(1, 5).Draw(r, "recipients") {
