@@ -1,0 +1,250 @@
+// Package admin is every administrative operation, once. The command line, and later the HTTP API and
+// the web pages, call the same functions: [Admin] does the work, [Admin.Handler] offers it on a socket,
+// [Client] asks for it there or in its own process.
+//
+// An operation takes one JSON object and answers with JSON objects, one a line. Who may reach the
+// socket may do everything: it lies in the data directory with mode 0600.
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"strings"
+
+	"posthaste/auth"
+	"posthaste/directory"
+	"posthaste/mail"
+	"posthaste/queue"
+	"posthaste/smtp"
+	"posthaste/store"
+	"posthaste/trace"
+)
+
+// Config names the parts of a node that operations work on.
+type Config struct {
+	Directory *directory.Directory
+	Auth      *auth.Auth
+	Store     *store.Store
+	Queue     *queue.Queue
+	Trace     *trace.Log
+	Quota     int64 // of accounts that name none, in bytes; 0 is no limit
+	Hostname  string
+	Log       *slog.Logger
+}
+
+// Admin does the operations of one node.
+type Admin struct{ cfg Config }
+
+// New returns an Admin for the parts of cfg.
+func New(cfg Config) *Admin { return &Admin{cfg} }
+
+// A DomainRequest asks for a domain to be added.
+type DomainRequest struct {
+	Name  string `json:"name"`
+	Relay bool   `json:"relay,omitempty"` // be a backup MX for it
+}
+
+// AddDomain makes this node take mail for a domain.
+func (a *Admin) AddDomain(ctx context.Context, r DomainRequest) (directory.Domain, error) {
+	return a.cfg.Directory.AddDomain(ctx, r.Name, directory.DomainOptions{Relay: r.Relay})
+}
+
+// DeleteDomain ends the taking of mail for a domain that has no addresses left.
+func (a *Admin) DeleteDomain(ctx context.Context, r DomainRequest) error {
+	return a.cfg.Directory.DeleteDomain(ctx, r.Name)
+}
+
+// Domains yields the domains in order.
+func (a *Admin) Domains(ctx context.Context) iter.Seq2[directory.Domain, error] {
+	stop := errors.New("stop")
+	return func(yield func(directory.Domain, error) bool) {
+		err := a.cfg.Directory.Domains(ctx, func(d directory.Domain) error {
+			if !yield(d, nil) {
+				return stop
+			}
+			return nil
+		})
+		if err != nil && err != stop {
+			yield(directory.Domain{}, err)
+		}
+	}
+}
+
+// An AccountRequest names an account and what to set.
+type AccountRequest struct {
+	Address  string `json:"address"`
+	Password string `json:"password,omitempty"`
+	Quota    *int64 `json:"quota,omitempty"` // bytes; 0 is no limit, unset the configured default
+}
+
+// An Account is one account as it is listed.
+type Account struct {
+	directory.Account
+	Used   int64 `json:"used"` // bytes of mail
+	Emails int64 `json:"emails"`
+}
+
+// AddAccount makes an account with its mailboxes. The password is set before the address takes mail,
+// and after a crash half-way the same call finishes the work.
+func (a *Admin) AddAccount(ctx context.Context, r AccountRequest) (Account, error) {
+	address, err := a.address(r.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	credentials, err := a.cfg.Auth.NewCredentials(ctx, r.Password)
+	if err != nil {
+		return Account{}, err
+	}
+	quota := a.cfg.Quota
+	if r.Quota != nil {
+		quota = *r.Quota
+	}
+	made, err := a.cfg.Directory.AddAccount(ctx, address, directory.AccountOptions{Quota: quota, Credentials: &credentials})
+	if errors.Is(err, directory.ErrNoDomain) {
+		return Account{}, fmt.Errorf("no such domain: %s is not ours yet: posthaste domain add %s", address.Domain, address.Domain)
+	}
+	if err != nil {
+		return Account{}, err
+	}
+	if err := a.cfg.Store.Create(ctx, made.ID, quota); err != nil {
+		return Account{}, err
+	}
+	return Account{Account: made}, nil
+}
+
+// SetPassword replaces the password of an account.
+func (a *Admin) SetPassword(ctx context.Context, r AccountRequest) error {
+	account, err := a.account(ctx, r.Address)
+	if err != nil {
+		return err
+	}
+	credentials, err := a.cfg.Auth.NewCredentials(ctx, r.Password)
+	if err != nil {
+		return err
+	}
+	return a.cfg.Directory.SetCredentials(ctx, account.ID, credentials)
+}
+
+// SetQuota changes what an account may keep.
+func (a *Admin) SetQuota(ctx context.Context, r AccountRequest) error {
+	account, err := a.account(ctx, r.Address)
+	if err != nil {
+		return err
+	}
+	if r.Quota == nil || *r.Quota < 0 {
+		return errors.New("no quota given: name a size such as 5GiB, or 0 for no limit")
+	}
+	if err := a.cfg.Directory.SetQuota(ctx, account.ID, *r.Quota); err != nil {
+		return err
+	}
+	return a.cfg.Store.Account(account.ID).SetQuota(ctx, *r.Quota)
+}
+
+// DeleteAccount ends an account and erases its mail.
+func (a *Admin) DeleteAccount(ctx context.Context, r AccountRequest) error {
+	account, err := a.account(ctx, r.Address)
+	if err != nil {
+		return err
+	}
+	_, err = a.cfg.Directory.DeleteAccount(ctx, account.ID, func(ctx context.Context, account directory.Account) error {
+		return a.cfg.Store.Erase(ctx, account.ID)
+	})
+	return err
+}
+
+// Accounts yields the accounts of a domain, or all when it is empty, with what they use.
+func (a *Admin) Accounts(ctx context.Context, r DomainRequest) iter.Seq2[Account, error] {
+	return func(yield func(Account, error) bool) {
+		for account, err := range a.cfg.Directory.Accounts(ctx, r.Name) {
+			listed := Account{Account: account}
+			if err == nil {
+				usage, quotaErr := a.cfg.Store.Account(account.ID).Quota(ctx)
+				if quotaErr == nil {
+					listed.Used, listed.Emails = usage.Used, usage.Emails
+				}
+			}
+			if !yield(listed, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// An AliasRequest names an alias and its targets.
+type AliasRequest struct {
+	Address string   `json:"address"`
+	Targets []string `json:"targets,omitempty"`
+}
+
+// AddAlias makes an alias; "*@domain" takes all mail of the domain that nobody else takes.
+func (a *Admin) AddAlias(ctx context.Context, r AliasRequest) (directory.AliasEntry, error) {
+	address, err := a.address(r.Address)
+	if err != nil {
+		return directory.AliasEntry{}, err
+	}
+	entry := directory.AliasEntry{Address: address}
+	for _, t := range r.Targets {
+		target, err := a.address(t)
+		if err != nil {
+			return directory.AliasEntry{}, err
+		}
+		entry.Targets = append(entry.Targets, target)
+	}
+	return entry, a.cfg.Directory.AddAlias(ctx, address, entry.Targets)
+}
+
+// DeleteAlias removes an alias.
+func (a *Admin) DeleteAlias(ctx context.Context, r AliasRequest) error {
+	address, err := a.address(r.Address)
+	if err != nil {
+		return err
+	}
+	return a.cfg.Directory.DeleteAlias(ctx, address)
+}
+
+// Aliases yields the aliases of a domain, or all when it is empty.
+func (a *Admin) Aliases(ctx context.Context, r DomainRequest) iter.Seq2[directory.AliasEntry, error] {
+	return a.cfg.Directory.Aliases(ctx, r.Name)
+}
+
+// A TraceRequest says whose story to tell: an ID, an address or a Message-ID; empty for everything.
+type TraceRequest struct {
+	Key   string `json:"key"`
+	Limit int    `json:"limit,omitempty"`
+}
+
+// Trace returns the events of a story, oldest first.
+func (a *Admin) Trace(ctx context.Context, r TraceRequest) ([]trace.Event, error) {
+	if r.Key == "" {
+		return a.cfg.Trace.Find(ctx, trace.Query{Limit: r.Limit})
+	}
+	return a.cfg.Trace.Story(ctx, r.Key, r.Limit)
+}
+
+// address reads an address that a person wrote.
+func (a *Admin) address(text string) (mail.Address, error) {
+	address, err := smtp.ParseAddress(text)
+	if err != nil {
+		return mail.Address{}, fmt.Errorf("%q is not an address such as ann@example.org: %w", text, err)
+	}
+	if address.Domain == "" {
+		return mail.Address{}, fmt.Errorf("%q has no domain: write it as %s@example.org", text, strings.TrimSpace(text))
+	}
+	return address, nil
+}
+
+// account returns the account that owns an address a person wrote.
+func (a *Admin) account(ctx context.Context, text string) (directory.Account, error) {
+	address, err := a.address(text)
+	if err != nil {
+		return directory.Account{}, err
+	}
+	account, err := a.cfg.Directory.AccountByAddress(ctx, address)
+	if errors.Is(err, directory.ErrNoAccount) {
+		return account, fmt.Errorf("there is no account %s: posthaste account list shows them all", address)
+	}
+	return account, err
+}

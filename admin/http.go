@@ -1,0 +1,117 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+)
+
+// maxRequest bounds the JSON object of a request, in bytes.
+const maxRequest = 1 << 20
+
+// A line is one line of an answer: an item or, as the last one, an error.
+type line struct {
+	Item  any    `json:"item,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+// Handler offers every operation as POST /NAME.
+func (a *Admin) Handler() http.Handler {
+	mux := http.NewServeMux()
+	one(mux, "domain/add", a.AddDomain)
+	none(mux, "domain/delete", a.DeleteDomain)
+	many(mux, "domain/list", func(ctx context.Context, _ struct{}) iter.Seq2[any, error] { return anySeq(a.Domains(ctx)) })
+	one(mux, "account/add", a.AddAccount)
+	none(mux, "account/passwd", a.SetPassword)
+	none(mux, "account/quota", a.SetQuota)
+	none(mux, "account/delete", a.DeleteAccount)
+	many(mux, "account/list", func(ctx context.Context, r DomainRequest) iter.Seq2[any, error] { return anySeq(a.Accounts(ctx, r)) })
+	one(mux, "alias/add", a.AddAlias)
+	none(mux, "alias/delete", a.DeleteAlias)
+	many(mux, "alias/list", func(ctx context.Context, r DomainRequest) iter.Seq2[any, error] { return anySeq(a.Aliases(ctx, r)) })
+	many(mux, "queue/list", func(ctx context.Context, r QueueRequest) iter.Seq2[any, error] { return anySeq(a.QueueList(ctx, r)) })
+	one(mux, "queue/show", a.QueueShow)
+	one(mux, "queue/do", a.QueueDo)
+	many(mux, "trace", func(ctx context.Context, r TraceRequest) iter.Seq2[any, error] {
+		return func(yield func(any, error) bool) {
+			events, err := a.Trace(ctx, r)
+			for _, e := range events {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(nil, err)
+			}
+		}
+	})
+	many(mux, "mailbox/list", func(ctx context.Context, r MailboxRequest) iter.Seq2[any, error] { return anySeq(a.Mailboxes(ctx, r)) })
+	mux.HandleFunc("POST /mailbox/import", a.serveImport)
+	mux.HandleFunc("POST /mailbox/export", a.serveExport)
+	return mux
+}
+
+// one offers an operation that answers with one object.
+func one[Req, Resp any](mux *http.ServeMux, name string, do func(context.Context, Req) (Resp, error)) {
+	many(mux, name, func(ctx context.Context, r Req) iter.Seq2[any, error] {
+		return func(yield func(any, error) bool) {
+			resp, err := do(ctx, r)
+			yield(resp, err)
+		}
+	})
+}
+
+// none offers an operation that answers with nothing but success.
+func none[Req any](mux *http.ServeMux, name string, do func(context.Context, Req) error) {
+	many(mux, name, func(ctx context.Context, r Req) iter.Seq2[any, error] {
+		return func(yield func(any, error) bool) {
+			if err := do(ctx, r); err != nil {
+				yield(nil, err)
+			}
+		}
+	})
+}
+
+// many offers an operation that answers with any number of objects.
+func many[Req any](mux *http.ServeMux, name string, do func(context.Context, Req) iter.Seq2[any, error]) {
+	mux.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) {
+		var request Req
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&request); err != nil {
+			writeLines(w, func(yield func(any, error) bool) { yield(nil, fmt.Errorf("admin: request %s: %w", name, err)) })
+			return
+		}
+		writeLines(w, do(r.Context(), request))
+	})
+}
+
+func writeLines(w http.ResponseWriter, items iter.Seq2[any, error]) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	buffered := bufio.NewWriter(w)
+	defer buffered.Flush()
+	lines := json.NewEncoder(buffered)
+	for item, err := range items {
+		l := line{Item: item}
+		if err != nil {
+			l = line{Error: err.Error()}
+		}
+		if lines.Encode(l) != nil || err != nil {
+			return
+		}
+	}
+	lines.Encode(struct {
+		Done bool `json:"done"`
+	}{true})
+}
+
+func anySeq[T any](items iter.Seq2[T, error]) iter.Seq2[any, error] {
+	return func(yield func(any, error) bool) {
+		for item, err := range items {
+			if !yield(item, err) {
+				return
+			}
+		}
+	}
+}

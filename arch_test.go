@@ -1,0 +1,124 @@
+// Package posthaste_test holds the rules about the tree as a whole: which package may import which,
+// and that each says what it owns.
+package posthaste_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "posthaste/"
+
+// layers is the tree from top to bottom. A package imports only packages of lower layers; drivers and
+// parts of one idea stand in the layer of their parent and may import it. A change here is a design
+// decision, argued in its commit.
+var layers = []string{
+	"cmd/posthaste",
+	"demo",
+	"node",
+	"admin",
+	"smtpd imapd popd",
+	"submit inbound",
+	"queue",
+	"deliver/remote",
+	"deliver/local",
+	"store",
+	"auth",
+	"directory",
+	"imap",
+	"message smtp pop3",
+	"wire",
+	"dns",
+	"cert",
+	"trace",
+	"kv blob",
+	"config",
+	"mail",
+}
+
+// beside lists what stands beside the tree: tests and measures, which may import anything and which
+// nothing imports.
+var beside = []string{"sim", "bench", "interop"}
+
+type listed struct {
+	ImportPath string
+	Doc        string
+	Imports    []string
+	GoFiles    []string
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Doc,Imports,GoFiles", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if p.ImportPath = strings.TrimPrefix(p.ImportPath, module); len(p.GoFiles) > 0 {
+			all = append(all, p)
+		}
+	}
+}
+
+// layerOf returns the layer of a package, and the entry that put it there.
+func layerOf(path string) (layer int, entry string) {
+	for i, names := range layers {
+		for _, name := range strings.Fields(names) {
+			if path == name || strings.HasPrefix(path, name+"/") {
+				return i, name
+			}
+		}
+	}
+	return -1, ""
+}
+
+func standsBeside(path string) bool {
+	return slices.ContainsFunc(beside, func(b string) bool { return path == b || strings.HasPrefix(path, b+"/") })
+}
+
+func TestImportsPointDown(t *testing.T) {
+	for _, p := range packages(t) {
+		layer, entry := layerOf(p.ImportPath)
+		if standsBeside(p.ImportPath) || strings.HasSuffix(p.ImportPath, "test") {
+			continue
+		}
+		if layer < 0 {
+			t.Errorf("%s stands in no layer: give it one, or find the package it belongs to", p.ImportPath)
+			continue
+		}
+		for _, path := range p.Imports {
+			imported, ours := strings.CutPrefix(path, module)
+			if !ours {
+				continue
+			}
+			below, other := layerOf(imported)
+			if below > layer || other == entry {
+				continue
+			}
+			t.Errorf("%s imports %s, which does not stand below it", p.ImportPath, imported)
+		}
+		if p.ImportPath == "mail" && slices.ContainsFunc(p.Imports, func(i string) bool { return strings.Contains(i, ".") }) {
+			t.Errorf("mail imports more than the standard library: %v", p.Imports)
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItOwns(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.Doc == "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+// Command posthaste is a whole mail system in one program: `posthaste serve` runs a node, the other
+// commands administer it, `posthaste demo` shows it at work.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"posthaste/config"
+)
+
+// commands is the command line. The words are fixed: scripts rely on them.
+type commands struct {
+	Config string `help:"Configuration file. Default: $POSTHASTE_CONFIG, else /etc/posthaste/posthaste.toml." placeholder:"FILE"`
+	JSON   bool   `name:"json" help:"Print JSON, an object a line, for programs."`
+
+	Serve   serveCommand   `cmd:"" help:"Run a node."`
+	Demo    demoCommand    `cmd:"" help:"Show a message on its way between two mail domains, on this machine alone. Needs no configuration."`
+	ConfigC configCommands `cmd:"" name:"config" help:"Check, show and explain the configuration."`
+	Domain  domainCommands `cmd:"" help:"Domains this node takes mail for."`
+	Account accountCommand `cmd:"" help:"Accounts: who has mailboxes and can log in."`
+	Alias   aliasCommands  `cmd:"" help:"Addresses that lead to others."`
+	Mailbox mailboxCommand `cmd:"" help:"Mailboxes of an account: list, import, export."`
+	Queue   queueCommands  `cmd:"" help:"Messages that wait for delivery."`
+	Trace   traceCommand   `cmd:"" help:"What happened to a message, and why."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+// run parses and runs one command and returns the exit status: 0 done, 1 failed, 2 wrong usage.
+func run(ctx context.Context, args []string) int {
+	var c commands
+	parser, err := kong.New(&c, kong.Name("posthaste"), kong.Description("A whole mail system in one program."),
+		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "posthaste: %v\n", err)
+		fmt.Fprintln(os.Stderr, "posthaste --help lists the commands")
+		return 2
+	}
+	e := &env{ctx: ctx, configFile: c.Config, out: newPrinter(os.Stdout, c.JSON), err: os.Stderr, in: os.Stdin}
+	if err := parsed.Run(e); err != nil {
+		report(e, err)
+		return 1
+	}
+	return 0
+}
+
+// report prints what went wrong: all problems of a configuration, a line each.
+func report(e *env, err error) {
+	if errors.Is(err, errSilent) {
+		return
+	}
+	var problems *config.Error
+	if errors.As(err, &problems) {
+		fmt.Fprintln(e.err, problems)
+		return
+	}
+	fmt.Fprintf(e.err, "posthaste: %v\n", err)
+}
+
+// errSilent ends a command that has said already what is wrong.
+var errSilent = errors.New("failed")

@@ -1,0 +1,116 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/landlock-lsm/go-landlock/landlock"
+
+	"posthaste/config"
+)
+
+// becomeUser drops root for the configured user, for good. Not started as root it does nothing.
+func becomeUser(name, data string, log *slog.Logger) error {
+	if os.Getuid() != 0 {
+		return nil
+	}
+	if name == "" {
+		log.Warn("running as root: set user in the configuration to an ordinary user to become after the ports are bound")
+		return nil
+	}
+	uid, gid, err := lookupUser(name)
+	if err != nil {
+		return err
+	}
+	if err := giveTree(data, uid, gid); err != nil {
+		return err
+	}
+	// Go applies these to every thread.
+	if err := syscall.Setgroups([]int{gid}); err != nil {
+		return fmt.Errorf("node: leave root's groups: %w", err)
+	}
+	if err := syscall.Setgid(gid); err != nil {
+		return fmt.Errorf("node: become group of %s: %w", name, err)
+	}
+	if err := syscall.Setuid(uid); err != nil {
+		return fmt.Errorf("node: become user %s: %w", name, err)
+	}
+	if syscall.Setuid(0) == nil {
+		return fmt.Errorf("node: became %s, but could become root again", name)
+	}
+	return nil
+}
+
+func lookupUser(name string) (uid, gid int, err error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return 0, 0, fmt.Errorf("node: user %q: %w: create it with: useradd --system --home-dir / --shell /usr/sbin/nologin %s", name, err, name)
+	}
+	uid, _ = strconv.Atoi(u.Uid)
+	gid, _ = strconv.Atoi(u.Gid)
+	if uid == 0 {
+		return 0, 0, fmt.Errorf("node: user %q is root itself: name an ordinary user", name)
+	}
+	return uid, gid, nil
+}
+
+// giveTree gives what lies in data to a user, where it has another owner.
+func giveTree(data string, uid, gid int) error {
+	err := filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); err == nil && ok && int(st.Uid) == uid {
+			return nil
+		}
+		return os.Lchown(path, uid, gid)
+	})
+	if err != nil {
+		return fmt.Errorf("node: give %s to the configured user: %w", data, err)
+	}
+	return nil
+}
+
+// confine lets this process touch only the files it needs, where the kernel has Landlock: data for
+// writing; certificates, name service and time zones for reading. It cannot be undone.
+func confine(cfg *config.Config, log *slog.Logger) {
+	readDirs := []string{"/usr/share/zoneinfo", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/proc/self"}
+	readFiles := []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services", "/etc/localtime", "/etc/passwd", "/etc/group",
+		"/proc/sys/net/core/somaxconn", "/proc/meminfo", "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", "/dev/urandom"}
+	if cfg.TLS.Certificate.Source == "files" {
+		// A renewed certificate is a new file under the old name, so the folders are what is allowed.
+		readDirs = append(readDirs, certificateDirs(cfg.TLS.Certificate)...)
+	}
+	rules := []landlock.Rule{
+		landlock.RWDirs(cfg.Data).WithRefer(),
+		landlock.RODirs(readDirs...).IgnoreIfMissing(),
+		landlock.ROFiles(readFiles...).IgnoreIfMissing(),
+		landlock.RWFiles("/dev/null").IgnoreIfMissing(),
+	}
+	if err := landlock.V5.BestEffort().RestrictPaths(rules...); err != nil {
+		log.Warn("files are not confined by Landlock", "err", err)
+	}
+}
+
+// certificateDirs returns the folders of the files of c, and of what these link to.
+func certificateDirs(c config.Certificate) []string {
+	var dirs []string
+	for _, file := range []string{c.Cert, c.Key} {
+		dirs = append(dirs, filepath.Dir(file))
+		if real, err := filepath.EvalSymlinks(file); err == nil {
+			dirs = append(dirs, filepath.Dir(real))
+		}
+	}
+	return dirs
+}

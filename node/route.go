@@ -1,0 +1,72 @@
+package node
+
+import (
+	"context"
+
+	"posthaste/deliver/local"
+	"posthaste/deliver/remote"
+	"posthaste/directory"
+	"posthaste/mail"
+	"posthaste/queue"
+)
+
+// The names of the delivery agents.
+const (
+	agentLocal  = "local"
+	agentRemote = "remote"
+)
+
+// localLimit bounds the deliveries to our own accounts at a time; the store shares one sync among them.
+const localLimit = 64
+
+// A router tells the queue how a recipient is reached.
+type router struct {
+	directory *directory.Directory
+	remote    *remote.Agent
+}
+
+// Route sends what is not ours to its mail exchangers, all else, also unknown users, to local delivery.
+func (r router) Route(ctx context.Context, id mail.QueueID, to mail.Address) (queue.Route, error) {
+	target, err := r.directory.Resolve(ctx, to)
+	if err != nil {
+		return queue.Route{}, err
+	}
+	if target.Kind != directory.KindRemote && target.Kind != directory.KindRelay {
+		return queue.Route{Agent: agentLocal, Destination: agentLocal, Limit: localLimit}, nil
+	}
+	dest, err := r.remote.Route(ctx, id, to.Domain)
+	if err != nil {
+		return queue.Route{}, err
+	}
+	return queue.Route{Agent: agentRemote, Destination: dest.Key}, nil
+}
+
+func (n *Node) agents() map[string]queue.Agent {
+	return map[string]queue.Agent{agentLocal: localAgent{n.local}, agentRemote: remoteAgent{n.remote}}
+}
+
+// A localAgent delivers queued mail to our accounts.
+type localAgent struct{ local *local.Agent }
+
+// Deliver hands the job to local delivery.
+func (a localAgent) Deliver(ctx context.Context, job queue.Job) []*mail.Status {
+	return a.local.Deliver(ctx, local.Message{Envelope: job.Envelope, Content: job.Content})
+}
+
+// A remoteAgent delivers queued mail to other hosts.
+type remoteAgent struct{ remote *remote.Agent }
+
+// Deliver routes the job again, from the resolver's cache, and hands it on. Recipients of one job
+// share their hosts, so the first one's domain stands for all.
+func (a remoteAgent) Deliver(ctx context.Context, job queue.Job) []*mail.Status {
+	recipients := job.Envelope.Recipients
+	dest, err := a.remote.Route(ctx, job.Envelope.ID, recipients[0].Address.Domain)
+	if err != nil {
+		answers := make([]*mail.Status, len(recipients))
+		for i := range answers {
+			answers[i] = mail.StatusOf(err)
+		}
+		return answers
+	}
+	return a.remote.Deliver(ctx, job.Envelope, recipients, job.Content, dest)
+}

@@ -1,0 +1,140 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"posthaste/config"
+	"posthaste/deliver/local"
+	"posthaste/directory"
+	"posthaste/imapd"
+	"posthaste/inbound"
+	"posthaste/mail"
+	"posthaste/popd"
+	"posthaste/smtpd"
+	"posthaste/submit"
+)
+
+// A server serves one listener until ctx ends.
+type server interface {
+	Serve(ctx context.Context, ln net.Listener) error
+}
+
+// adminDrain is how long an administrative command may take to end once the node stops.
+const adminDrain = 10 * time.Second
+
+// server returns the server of a listener.
+func (n *Node) server(l config.Listen) (server, error) {
+	service, implicit := strings.CutSuffix(l.Service, "s")
+	switch {
+	case service == "mx":
+		return n.smtpServer(l, smtpd.MX, false), nil
+	case service == "submission":
+		return n.smtpServer(l, smtpd.Submission, implicit), nil
+	case service == "lmtp":
+		return n.smtpServer(l, smtpd.LMTP, false), nil
+	case service == "imap":
+		return imapd.New(imapd.Config{Store: n.store, Auth: n.auth, TLS: n.tls, ImplicitTLS: implicit, PlaintextAuth: n.cfg.TLS.PlaintextAuth,
+			Hostname: n.cfg.Hostname, MaxMessage: int64(n.cfg.SMTP.MaxSize), MaxSessions: n.cfg.Limits.Sessions, Trace: n.trace, Log: n.log})
+	case service == "pop3":
+		return popd.New(popd.Config{Store: n.store, Auth: n.auth, TLS: n.tls, ImplicitTLS: implicit, PlaintextAuth: n.cfg.TLS.PlaintextAuth,
+			Hostname: n.cfg.Hostname, Locks: n.locks, MaxSessions: n.cfg.Limits.Sessions, MaxPerIP: n.cfg.Limits.SessionsPerIP,
+			Exempt: n.cfg.Limits.Exempt, Trace: n.trace, Log: n.log}), nil
+	}
+	return nil, fmt.Errorf("node: service %q is none of this version", l.Service)
+}
+
+func (n *Node) smtpServer(l config.Listen, mode smtpd.Mode, implicit bool) *smtpd.Server {
+	c := smtpd.Config{
+		Mode: mode, Hostname: n.cfg.Hostname, TLS: n.tls, ImplicitTLS: implicit,
+		SpoolDir: filepath.Join(n.cfg.Data, spoolName), BareLF: smtpd.BareLF(n.cfg.SMTP.BareLF),
+		MaxSize: int64(n.cfg.SMTP.MaxSize), MaxRecipients: n.cfg.SMTP.MaxRecipients,
+		MaxSessions: n.cfg.Limits.Sessions, MaxPerIP: n.cfg.Limits.SessionsPerIP, Exempt: n.cfg.Limits.Exempt,
+		Trace: n.trace, Log: n.log,
+	}
+	if l.Proxy {
+		c.Proxies = n.cfg.SMTP.ProxyNetworks
+	}
+	switch mode {
+	case smtpd.Submission:
+		c.Auth, c.PlaintextAuth = n.auth, n.cfg.TLS.PlaintextAuth
+		users := submission{n.submit, n.directory, n.local}
+		c.Senders, c.Recipients, c.Acceptor = users, users, users
+	case smtpd.LMTP:
+		c.Clients = n.cfg.SMTP.LMTPNetworks
+		c.Recipients, c.Acceptor = incoming{n.inbound, true}, incoming{n.inbound, true}
+	default:
+		c.Recipients, c.Acceptor = incoming{n.inbound, false}, incoming{n.inbound, false}
+	}
+	return smtpd.New(c)
+}
+
+// incoming takes mail from other hosts; with each, from a queue that wants an answer per recipient.
+type incoming struct {
+	policy *inbound.Policy
+	each   bool
+}
+
+// CheckRecipient asks the policy about one recipient.
+func (i incoming) CheckRecipient(ctx context.Context, s *smtpd.Session, _ mail.Envelope, to mail.Recipient) error {
+	return i.policy.CheckRecipient(ctx, s.Origin, to.Address)
+}
+
+// Accept has the policy take a message over.
+func (i incoming) Accept(ctx context.Context, s *smtpd.Session, env mail.Envelope, content mail.Content) (mail.QueueID, []error, error) {
+	return i.policy.Accept(ctx, inbound.Taking{Session: s.ID, Each: i.each}, env, content)
+}
+
+// submission takes mail from users.
+type submission struct {
+	submit    *submit.Submitter
+	directory *directory.Directory
+	local     *local.Agent
+}
+
+// CheckSender asks whether the user may send as that.
+func (u submission) CheckSender(ctx context.Context, s *smtpd.Session, env mail.Envelope) error {
+	return u.submit.CheckSender(ctx, s.Identity, env.From)
+}
+
+// CheckRecipient refuses at once what can never arrive: recipients of ours that do not exist.
+func (u submission) CheckRecipient(ctx context.Context, s *smtpd.Session, _ mail.Envelope, to mail.Recipient) error {
+	target, err := u.directory.Resolve(ctx, to.Address)
+	if err != nil || target.Kind == directory.KindRemote || target.Kind == directory.KindRelay {
+		return err
+	}
+	return u.local.CheckRecipient(ctx, to.Address)
+}
+
+// Accept grooms the message and queues it.
+func (u submission) Accept(ctx context.Context, s *smtpd.Session, env mail.Envelope, content mail.Content) (mail.QueueID, []error, error) {
+	id, err := u.submit.Submit(ctx, s.Identity, env, content)
+	return id, nil, err
+}
+
+// serveAdmin offers the administrative operations on the socket in the data directory.
+func (n *Node) serveAdmin(ctx context.Context, ln net.Listener) error {
+	s := &http.Server{Handler: n.admin.Handler(), ReadHeaderTimeout: adminDrain}
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminDrain)
+		defer cancel()
+		stopped <- s.Shutdown(drain)
+	})
+	if err := s.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("node: admin socket: %w", err)
+	}
+	<-stopped
+	return nil
+}
+
+// certificateOf returns the certificate that a TLS connection to us was opened with.
+func (n *Node) certificateOf(*tls.ConnectionState) *x509.Certificate { return n.cert.Leaf() }
