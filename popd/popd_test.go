@@ -16,8 +16,6 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -431,30 +429,6 @@ func TestConcurrentSessions(t *testing.T) {
 	view, err := f.inbox.View(t.Context(), store.Inbox)
 	if err != nil || view.Len() != len(messages)-deleted || deleted == 0 {
 		t.Errorf("%d sessions deleted a message, %d are left, %v", deleted, view.Len(), err)
-	}
-}
-
-// poplib of Python is somebody else's idea of RFC 1939.
-func TestPoplib(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("python3 is not installed: POP3 is not tried with poplib")
-	}
-	f := newFixture(t, func(c *Config) { c.TLS = testTLS(t) })
-	host, port, _ := net.SplitHostPort(f.listen(t))
-	out, err := exec.Command(python, "testdata/poplib_session.py", host, port).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	want, err := os.ReadFile("testdata/poplib_session.want")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(out) != string(want) {
-		t.Errorf("poplib says:\n%s\nwant:\n%s", out, want)
-	}
-	if view, err := f.inbox.View(t.Context(), store.Inbox); err != nil || view.Len() != 2 {
-		t.Errorf("%d messages are left, %v; want 2", view.Len(), err)
 	}
 }
 
