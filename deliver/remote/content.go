@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"posthaste/mail"
+	"posthaste/message"
 )
 
 // chunkSize is the content of one BDAT.
@@ -17,13 +18,12 @@ type content struct {
 	eightBitField bool // in the header, which only SMTPUTF8 carries (RFC 6532)
 	bare          bool // a CR or LF outside a CRLF, or a NUL: only BINARYMIME carries it unchanged
 
-	downgrade  func([]byte) ([]byte, error)
 	downgraded []byte // made when a hop first needs it
 	problem    error
 }
 
-func newContent(b []byte, downgrade func([]byte) ([]byte, error)) *content {
-	c := &content{bytes: b, downgrade: downgrade, eightBit: has8Bit(b), bare: hasBare(b)}
+func newContent(b []byte) *content {
+	c := &content{bytes: b, eightBit: has8Bit(b), bare: hasBare(b)}
 	if c.eightBit {
 		header, _, _ := bytes.Cut(b, []byte("\r\n\r\n"))
 		c.eightBitField = has8Bit(header)
@@ -91,7 +91,7 @@ func (c *content) encode(send *transfer, binary bool, ext extensions) error {
 		send.body = mail.Body8Bit
 	case c.eightBit && !send.utf8 || c.bare && binary:
 		if c.downgraded == nil && c.problem == nil {
-			c.downgraded, c.problem = c.downgrade(c.bytes)
+			c.downgraded, c.problem = message.Downgrade8Bit(c.bytes)
 		}
 		if c.problem != nil {
 			return c.problem

@@ -13,19 +13,20 @@ type job struct {
 	rcpts    []mail.Recipient
 	content  *content
 	dest     Destination
-	outcomes []Outcome // Status nil: no outcome yet
+	outcomes []*mail.Status // nil: no outcome yet
 	failures []*mail.Status
 	attempts int
 }
 
-// Deliver hands content to the hosts of dest for each of rcpts, and returns their outcomes in the
-// same order. The recipients of env itself are not looked at. It returns early with temporary
-// outcomes when ctx ends.
-func (a *Agent) Deliver(ctx context.Context, env mail.Envelope, rcpts []mail.Recipient, c mail.Content, dest Destination) []Outcome {
+// Deliver hands content to the hosts of dest for each of rcpts, and returns an outcome for each, in
+// their order: Peer is the host that said it, empty when we did. A 2xx with enhanced code 2.1.9 is
+// of a host that does not know DSN, so reports on success are ours. The recipients of env itself are
+// not looked at. When ctx ends, Deliver returns soon, with temporary outcomes.
+func (a *Agent) Deliver(ctx context.Context, env mail.Envelope, rcpts []mail.Recipient, c mail.Content, dest Destination) []*mail.Status {
 	if dest.Port == 0 {
 		dest.Port = a.cfg.Port
 	}
-	j := &job{env: env, rcpts: rcpts, content: newContent(c.Bytes(), a.cfg.Downgrade), dest: dest, outcomes: make([]Outcome, len(rcpts))}
+	j := &job{env: env, rcpts: rcpts, content: newContent(c.Bytes()), dest: dest, outcomes: make([]*mail.Status, len(rcpts))}
 	j.refuseUnsafe()
 	if len(j.pending()) > 0 {
 		a.traceRoute(j)
@@ -124,7 +125,7 @@ func (a *Agent) converse(ctx context.Context, j *job, s *session) (fail *failure
 func (j *job) pending() []int {
 	var todo []int
 	for i := range j.outcomes {
-		if j.outcomes[i].Status == nil {
+		if j.outcomes[i] == nil {
 			todo = append(todo, i)
 		}
 	}
@@ -133,7 +134,7 @@ func (j *job) pending() []int {
 
 func (j *job) decide(indexes []int, status *mail.Status) {
 	for _, i := range indexes {
-		j.outcomes[i].Status = status
+		j.outcomes[i] = status
 	}
 }
 

@@ -1,8 +1,8 @@
 // Package remote delivers mail to other hosts: it is the SMTP client, and the LMTP client.
 //
 // [Agent.Route] asks the DNS where a domain takes its mail; [Agent.Deliver] hands one message to the
-// hosts of that [Destination], best first, and returns an [Outcome] per recipient. It decides nothing
-// about retries or reports: that is the queue's part.
+// hosts of that [Destination], best first, and returns a [mail.Status] per recipient. It decides
+// nothing about retries or reports: that is the queue's part.
 //
 // What it guarantees: an outcome is a 2xx only after the host said so in reply to the end of the
 // content. Where we cannot know (the connection was lost after the end of data) it is temporary, so a
@@ -21,7 +21,6 @@ package remote
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -29,7 +28,6 @@ import (
 	"time"
 
 	"posthaste/dns"
-	"posthaste/mail"
 	"posthaste/trace"
 )
 
@@ -69,11 +67,8 @@ type Config struct {
 	Timeouts Timeouts      // zero fields take the values of DefaultTimeouts
 	Idle     time.Duration // default: DefaultIdle; negative: keep no connection
 	MaxIdle  int           // default: DefaultMaxIdle
-	// Downgrade re-encodes 8-bit content for hosts without 8BITMIME (message.Downgrade8Bit).
-	// Default: such content is refused with 5.6.3.
-	Downgrade func(content []byte) ([]byte, error)
-	Log       *slog.Logger
-	Trace     trace.Recorder
+	Log      *slog.Logger
+	Trace    trace.Recorder
 }
 
 // Timeouts bound each wait for the other side. RFC 5321 section 4.5.3.2 asks for at least the
@@ -100,13 +95,10 @@ func DefaultTimeouts() Timeouts {
 	}
 }
 
-// An Outcome is what became of one recipient.
-type Outcome struct {
-	Status *mail.Status // never nil; Peer is the host that said it, empty when we did
-	// Relayed says that the message was taken by a host without the DSN extension: a report on
-	// success that the sender asked for is ours to make, as "relayed" (RFC 3461 section 5.2.2).
-	Relayed bool
-}
+// relayed replaces the enhanced code of a 2xx from a host without the DSN extension: a report on
+// success that the sender asked for is then ours to make, as "relayed" (RFC 3461 section 5.2.2, with
+// the code of RFC 5248).
+const relayed = "2.1.9"
 
 // An Agent delivers to other hosts. It is safe for concurrent use.
 type Agent struct {
@@ -129,9 +121,6 @@ func New(cfg Config) *Agent {
 	}
 	if cfg.Trace == nil {
 		cfg.Trace = trace.Discard
-	}
-	if cfg.Downgrade == nil {
-		cfg.Downgrade = func([]byte) ([]byte, error) { return nil, errors.New("no converter is configured") }
 	}
 	if cfg.Idle == 0 {
 		cfg.Idle = DefaultIdle

@@ -54,7 +54,7 @@ func addLine(status *mail.Status, n, code int, text string) {
 	if n > 0 {
 		text = "\n" + text
 	}
-	status.Text += text[:min(len(text), maxReplyText-len(status.Text))]
+	status.Text += strings.ToValidUTF8(text[:min(len(text), maxReplyText-len(status.Text))], "")
 }
 
 // parseReplyLine reads "250-text", "250 text" or "250".

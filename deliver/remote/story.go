@@ -87,11 +87,11 @@ func (a *Agent) traceReused(j *job, s *session) {
 func (a *Agent) traceOutcomes(j *job) {
 	var order []*mail.Status
 	groups := make(map[*mail.Status][]mail.Address)
-	for i, o := range j.outcomes {
-		if groups[o.Status] == nil {
-			order = append(order, o.Status)
+	for i, status := range j.outcomes {
+		if groups[status] == nil {
+			order = append(order, status)
 		}
-		groups[o.Status] = append(groups[o.Status], j.rcpts[i].Address)
+		groups[status] = append(groups[status], j.rcpts[i].Address)
 	}
 	for _, status := range order {
 		to := groups[status]

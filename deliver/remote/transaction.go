@@ -243,9 +243,10 @@ func (s *session) finish(j *job, accepted []int) {
 func (s *session) conclude(j *job, group []int, reply *mail.Status) {
 	switch {
 	case reply.OK():
-		for _, i := range group {
-			j.outcomes[i] = Outcome{Status: reply, Relayed: !s.ext.dsn}
+		if !s.ext.dsn {
+			reply.Enhanced = relayed
 		}
+		j.decide(group, reply)
 	case reply.Permanent():
 		j.decide(group, reply)
 	default:
