@@ -196,8 +196,11 @@ func (s *session) outOfOrder(text string) { s.bad(mail.NewStatus(503, "5.5.1", t
 func (s *session) statusOf(err error, doing string) *mail.Status {
 	status := mail.StatusOf(err)
 	var known *mail.Status
-	if !errors.As(err, &known) {
+	switch {
+	case !errors.As(err, &known):
 		s.cfg.Log.Error(doing, "session", s.info.ID, "peer", s.peer, "err", err)
+	case error(known) != err && known.Temporary(): // there is more to it than the client is told
+		s.cfg.Log.Warn(doing, "session", s.info.ID, "peer", s.peer, "err", err)
 	}
 	if status.OK() || status.Code < 400 {
 		return mail.NewStatus(451, "4.3.0", "a local error, try again later")

@@ -2,10 +2,12 @@ package smtpd
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -81,6 +83,13 @@ func TestAcceptorsErrorIsTheReply(t *testing.T) {
 			t.Errorf("%v: got %q, want %q", err, got, want)
 		}
 		h.err = nil
+	}
+}
+
+func TestMXWithoutPolicyIsNoOpenRelay(t *testing.T) {
+	s := new(house).server(t, func(c *Config) { c.Recipients = nil })
+	if got := lastReply(talk(t, s, begin)); !strings.HasPrefix(got, "550 5.7.1") {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -196,6 +205,54 @@ func TestSlowContentIsCutOff(t *testing.T) {
 				time.Sleep(2 * time.Hour) // the client notices
 			})
 		})
+	}
+}
+
+// panicking is an Acceptor with a bug.
+type panicking struct{}
+
+func (panicking) Accept(context.Context, *Session, mail.Envelope, mail.Content) (mail.QueueID, []error, error) {
+	panic("a bug")
+}
+
+func TestPanicEndsOneSession(t *testing.T) {
+	s := new(house).server(t, func(c *Config) { c.Acceptor = panicking{} })
+	out := talk(t, s, begin+"DATA\r\nx\r\n.\r\nNOOP\r\n")
+	if strings.Contains(out, "accepted") || strings.Contains(out, "250 2.0.0 OK") {
+		t.Errorf("the session went on: %q", out)
+	}
+	if used := s.contents.used.Load(); used != 0 {
+		t.Errorf("%d bytes are still held", used)
+	}
+	if out := talk(t, s, "NOOP\r\n"); lastReply(out) != "250 2.0.0 OK" {
+		t.Errorf("the next session: %q", out)
+	}
+}
+
+func TestGuessingIsLimitedByNetwork(t *testing.T) {
+	var f failures
+	now := time.Unix(1e9, 0)
+	ip, neighbour, other := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("2001:db8:0:1::1")
+	for range maxNetworkFailures {
+		if !f.allow(ip, now) {
+			t.Fatal("not allowed before the limit")
+		}
+		f.add(ip, now)
+	}
+	if f.allow(ip, now) || f.allow(neighbour, now) {
+		t.Error("allowed over the limit")
+	}
+	if !f.allow(other, now) {
+		t.Error("another network is not allowed")
+	}
+	if !f.allow(ip, now.Add(failureWindow)) {
+		t.Error("not allowed after the window")
+	}
+	for i := range 2 * maxNetworks {
+		f.add(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
+	}
+	if len(f.by) > maxNetworks {
+		t.Errorf("%d networks are remembered", len(f.by))
 	}
 }
 

@@ -59,8 +59,8 @@ type Senders interface {
 	CheckSender(ctx context.Context, s *Session, env mail.Envelope) error
 }
 
-// Recipients decides whom a client may send to. Without it, nobody could be refused relaying: an MX
-// server needs one.
+// Recipients decides whom a client may send to. An MX server without it refuses everybody, so that no
+// mistake makes an open relay.
 type Recipients interface {
 	// CheckRecipient is asked at RCPT; env holds the recipients taken so far, which it does not
 	// change. The error is the reply: a *mail.Status, or else temporary.
@@ -85,12 +85,12 @@ type Config struct {
 	Domain   string // completes <postmaster>, which comes without a domain (RFC 5321 section 4.5.1)
 
 	TLS           *tls.Config  // nil: no TLS
-	ImplicitTLS   bool         // TLS from the first byte (RFC 8314)
+	ImplicitTLS   bool         // TLS from the first byte (RFC 8314); needs TLS
 	Auth          sasl.Backend // nil: no AUTH; offered in mode Submission only
 	PlaintextAuth bool         // passwords without TLS, for labs
 
 	Senders    Senders    // nil: any
-	Recipients Recipients // nil: any, which an MX must not be
+	Recipients Recipients // nil: any; in mode MX none
 	Acceptor   Acceptor
 
 	SpoolDir string // for content over 256 KiB
@@ -140,9 +140,19 @@ func (c *Config) setDefaults() {
 	setDefault(&c.DrainTime, DefaultDrainTime)
 	setDefault(&c.BareLF, BareLFReject)
 	setDefault(&c.Trace, trace.Discard)
+	if c.Mode == MX && c.Recipients == nil {
+		c.Recipients = nobody{}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+}
+
+// nobody is a policy that takes no recipient.
+type nobody struct{}
+
+func (nobody) CheckRecipient(context.Context, *Session, mail.Envelope, mail.Recipient) error {
+	return mail.NewStatus(550, "5.7.1", "this server takes no mail")
 }
 
 func setDefault[T comparable](p *T, v T) {

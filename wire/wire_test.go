@@ -214,3 +214,51 @@ func TestLargeWrites(t *testing.T) {
 		}
 	})
 }
+
+// FuzzReadLine reads any bytes, in blocks of any size, and gets the lines that cutting at LF gives.
+func FuzzReadLine(f *testing.F) {
+	f.Add("NOOP\r\nbare\nlong "+strings.Repeat("x", 40)+"\r\n\r\ncut", 3)
+	f.Fuzz(func(t *testing.T, in string, size int) {
+		const limit = 30
+		c := New(&blockConn{in: in, size: 1 + size&63}, Config{MaxLine: limit})
+		for line := range strings.SplitAfterSeq(in, "\n") {
+			got, err := c.ReadLine()
+			text, whole := strings.CutSuffix(line, "\n")
+			plain, crlf := strings.CutSuffix(text, "\r")
+			switch {
+			case !whole && line == "":
+				if err != io.EOF {
+					t.Fatalf("%q: at the end %v", in, err)
+				}
+			case !whole:
+				if err != io.ErrUnexpectedEOF {
+					t.Fatalf("%q: within a line %v", in, err)
+				}
+			case len(line) > limit:
+				if err != ErrLineTooLong {
+					t.Fatalf("%q: %q gives %v", in, line, err)
+				}
+			case crlf && (err != nil || string(got) != plain), !crlf && (err != ErrBareLF || string(got) != text):
+				t.Fatalf("%q: got %q, %v", line, got, err)
+			}
+		}
+	})
+}
+
+// blockConn is input that comes in blocks.
+type blockConn struct {
+	net.Conn
+	in   string
+	size int
+}
+
+func (c *blockConn) Read(p []byte) (int, error) {
+	if c.in == "" {
+		return 0, io.EOF
+	}
+	n := copy(p, c.in[:min(c.size, len(c.in))])
+	c.in = c.in[n:]
+	return n, nil
+}
+
+func (c *blockConn) SetReadDeadline(time.Time) error { return nil }
