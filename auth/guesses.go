@@ -57,7 +57,7 @@ func (g *Guesses) Failed(addr netip.Addr, now time.Time) {
 	g.networks[key] = network
 }
 
-// forget makes room: networks whose window is over go, then any.
+// forget makes room, for many at once since it looks at all: networks whose window is over go, then any.
 func (g *Guesses) forget(now time.Time) {
 	for key, network := range g.networks {
 		if now.Sub(network.since) >= guessWindow {
@@ -65,7 +65,7 @@ func (g *Guesses) forget(now time.Time) {
 		}
 	}
 	for key := range g.networks {
-		if len(g.networks) < maxGuessers {
+		if len(g.networks) < maxGuessers*3/4 {
 			return
 		}
 		delete(g.networks, key)
