@@ -149,3 +149,12 @@ func TestHostWithoutAddress(t *testing.T) {
 }
 
 var _ Resolver = (*dns.Resolver)(nil)
+
+func TestNoRouteIsToldInTheTrace(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.dns.MX("south.test", 0, ".")
+	w.agent.Route(t.Context(), "0123456789abcdef", "south.test")
+	if got := w.story.texts(); got != "dns false: found no way to south.test: the domain south.test takes no mail (null MX)\n" {
+		t.Errorf("got %q", got)
+	}
+}
