@@ -140,8 +140,8 @@ func (d *delivery) run(ctx context.Context) {
 	if len(d.order) == 0 {
 		return
 	}
-	if d.needsStore() {
-		prepared, err := d.agent.store.Prepare(ctx, d.message.Content.Bytes())
+	if n := d.accounts(); n > 0 {
+		prepared, err := d.agent.store.PrepareFor(ctx, d.message.Content.Bytes(), n)
 		if err != nil {
 			for _, t := range d.order {
 				t.status = d.failed(t, err)
@@ -162,13 +162,14 @@ func (d *delivery) run(ctx context.Context) {
 	g.Wait()
 }
 
-func (d *delivery) needsStore() bool {
+// accounts counts the targets that are mailboxes here.
+func (d *delivery) accounts() (n int) {
 	for _, t := range d.order {
 		if t.account != 0 {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 func (d *delivery) serve(ctx context.Context, t *target) {
