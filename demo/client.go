@@ -118,7 +118,9 @@ func readIMAP(address string, conf *tls.Config, user string) ([]byte, error) {
 	}
 	exists := 0
 	for _, s := range lines {
-		fmt.Sscanf(s, "* %d EXISTS", &exists)
+		if n, ok := strings.CutSuffix(s, " EXISTS"); ok {
+			exists, _ = strconv.Atoi(strings.TrimPrefix(n, "* "))
+		}
 	}
 	if exists == 0 {
 		return nil, nil

@@ -84,6 +84,7 @@ func (w *world) expectMail(ctx context.Context, content []byte) error {
 	if !bytes.Equal(byIMAP, byPOP3) {
 		return errors.New("IMAP and POP3 give different bytes for one message")
 	}
+	w.flush(ctx)
 	w.teller.arrived(byIMAP[:len(byIMAP)-len(content)])
 	return nil
 }
@@ -112,6 +113,7 @@ func (w *world) expectReport(ctx context.Context, recipient string) error {
 	if !bytes.Equal(report, byPOP3) {
 		return errors.New("IMAP and POP3 give different bytes for one message")
 	}
+	w.flush(ctx)
 	w.teller.reported(report)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,15 +23,19 @@ type teller struct {
 
 	mu      sync.Mutex // guards what follows, and writing
 	started time.Time
-	last    time.Time
 	seen    map[trace.Step]bool
-	events  []trace.Event
+	events  []trace.Event // all so far
 	news    chan struct{} // closed and replaced at every event
+	held    []trace.Event // not printed yet: see settle
 }
 
 func newTeller(o Options) *teller {
 	return &teller{out: o.Out, json: o.JSON, color: o.Color, seen: map[trace.Step]bool{}, news: make(chan struct{})}
 }
+
+// settle is how long an event is held back, so that those of other nodes, which tell theirs every 100
+// ms, can be put before it.
+const settle = 150 * time.Millisecond
 
 // tell takes one event of a node.
 func (t *teller) tell(e trace.Event) {
@@ -43,11 +48,29 @@ func (t *teller) tell(e trace.Event) {
 	t.events = append(t.events, e)
 	close(t.news)
 	t.news = make(chan struct{})
-	if t.json {
-		json.NewEncoder(t.out).Encode(e)
-		return
+	t.held = append(t.held, e)
+	if len(t.held) == 1 {
+		time.AfterFunc(settle, t.release)
 	}
-	t.print(e)
+}
+
+// release prints what was held back, in order of time.
+func (t *teller) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.releaseLocked()
+}
+
+func (t *teller) releaseLocked() {
+	slices.SortStableFunc(t.held, func(a, b trace.Event) int { return a.Time.Compare(b.Time) })
+	for _, e := range t.held {
+		if t.json {
+			json.NewEncoder(t.out).Encode(e)
+		} else {
+			t.print(e)
+		}
+	}
+	t.held = nil
 }
 
 func (t *teller) print(e trace.Event) {
@@ -97,13 +120,14 @@ func (t *teller) missing() trace.Step {
 	return ""
 }
 
-// say prints lines for people; programs get events alone.
+// say prints lines for people, below the events so far; programs get events alone.
 func (t *teller) say(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.releaseLocked()
 	if t.json {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	fmt.Fprintf(t.out, format+"\n", args...)
 }
 

@@ -26,8 +26,11 @@ func (a Address) ASCII() bool {
 }
 
 // String returns a as it stands in an SMTP path, quoted where needed, without angle brackets.
-// An address without domain (postmaster, RFC 5321 section 4.5.1) is its local-part.
+// An address without domain (postmaster, RFC 5321 section 4.5.1) is its local-part; no address is empty.
 func (a Address) String() string {
+	if a.IsZero() {
+		return ""
+	}
 	local := quoteLocal(a.Local)
 	if a.Domain == "" {
 		return local

@@ -42,6 +42,7 @@ func TestAddressText(t *testing.T) {
 		{Address{"a@b", "north.test"}, `"a@b"@north.test`},
 		{Address{"", "north.test"}, `""@north.test`},
 		{Address{"postmaster", ""}, "postmaster"},
+		{Address{}, ""},
 		{Address{"jörg", "north.test"}, "jörg@north.test"},
 	} {
 		if got := c.address.String(); got != c.want {

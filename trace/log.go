@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,7 @@ type Log struct {
 
 	mu       sync.Mutex // guards what follows
 	pending  []Event
+	told     int // of pending: watchers have seen them
 	watchers map[int]func(Event)
 	nextID   int
 
@@ -62,6 +64,9 @@ func (l *Log) Record(e Event) {
 	}
 	if e.Node == "" {
 		e.Node = l.cfg.Node
+	}
+	if e.From != "<>" {
+		e.From = strings.Trim(e.From, "<>")
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,15 +122,15 @@ func (l *Log) Flush(ctx context.Context) error {
 	l.flushing.Lock()
 	defer l.flushing.Unlock()
 	l.mu.Lock()
-	events := l.pending
-	l.pending = nil
+	events, news := l.pending, l.pending[l.told:]
+	l.pending, l.told = nil, 0
 	watchers := make([]func(Event), 0, len(l.watchers))
 	for _, f := range l.watchers {
 		watchers = append(watchers, f)
 	}
 	l.mu.Unlock()
 	for _, f := range watchers {
-		for _, e := range events {
+		for _, e := range news {
 			f(e)
 		}
 	}
@@ -157,7 +162,7 @@ func (l *Log) putBack(events []Event) {
 		l.dropped.Add(int64(len(events) - room))
 		events = events[len(events)-room:]
 	}
-	l.pending = append(slices.Clone(events), l.pending...)
+	l.pending, l.told = append(slices.Clone(events), l.pending...), len(events)
 }
 
 func (l *Log) write(ctx context.Context, events []Event) error {

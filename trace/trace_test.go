@@ -118,6 +118,25 @@ func TestWatchSeesEventsInOrder(t *testing.T) {
 	}
 }
 
+// A store that fails for a while must not make watchers see an event twice.
+func TestWatchSeesAnEventOnce(t *testing.T) {
+	store := memkv.New()
+	l := newLog()
+	l.cfg.KV = store
+	seen := 0
+	l.Watch(func(Event) { seen++ })
+	store.Close()
+	for range 3 {
+		l.Record(Event{Text: "a step"})
+		if err := l.Flush(t.Context()); err == nil {
+			t.Fatal("a closed store took events")
+		}
+	}
+	if seen != 3 {
+		t.Errorf("saw %d events, want 3", seen)
+	}
+}
+
 func FuzzDecodeBlock(f *testing.F) {
 	f.Add(encodeBlock([]Event{{Time: time.Unix(1, 0), Step: Submit, OK: true, To: []mail.Address{ann, bob}, Took: 3}}))
 	f.Add([]byte{3, 8, 1, 2, 3})
