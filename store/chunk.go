@@ -120,7 +120,7 @@ func decodeEmailChunk(n uint64, value []byte) (*emailChunk, error) {
 	d := decoder{b: value}
 	d.format(1)
 	d.uvarint() // the version it is true for: see progress.snapshot
-	c := &emailChunk{n: n, rows: d.emailRows(0)}
+	c := &emailChunk{n: n, rows: d.emailRows()}
 	for i := range c.rows {
 		if c.rows[i].box != severalBoxes || d.bad {
 			continue
@@ -179,7 +179,7 @@ func decodeMemberChunk(n uint64, value []byte) (*memberChunk, error) {
 	d.format(1)
 	d.uvarint() // the version it is true for: see progress.snapshot
 	c := newMemberChunk(n)
-	c.rows = d.memberRows(0)
+	c.rows = d.memberRows()
 	c.pointTo(c.rows)
 	return c, d.err("chunk of memberships")
 }

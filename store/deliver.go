@@ -16,6 +16,7 @@ import (
 // A Delivery is one message for one account.
 type Delivery struct {
 	ID       string    // delivery ID: a repeat within 7 days is a no-op; "" for none
+	Fresh    bool      // ID was made for this attempt: none before can have stored it, which spares a look
 	Mailbox  MailboxID // 0 for INBOX; one that is gone means INBOX
 	Prefix   []byte    // header lines this system adds before the content, each ending in CRLF
 	Message  *Message
@@ -42,10 +43,12 @@ func (a *Account) Deliver(ctx context.Context, d Delivery) (Delivered, error) {
 	x := arrival{message: d.Message, prefix: d.Prefix, received: d.Received, flags: flags, body: a.newBody(d.Message)}
 	var done Delivered
 	_, err = a.update(ctx, func(w *writer) error {
-		known, err := getDelivery(w.txn, d.ID)
-		if err != nil || known.UID != 0 {
-			done = known
-			return err
+		if !d.Fresh {
+			known, err := getDelivery(w.txn, d.ID)
+			if err != nil || known.UID != 0 {
+				done = known
+				return err
+			}
 		}
 		box, err := w.deliverTo(d.Mailbox)
 		if err != nil {

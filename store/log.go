@@ -170,17 +170,17 @@ func (c *change) decodePart(d *decoder, part byte) bool {
 	case partTouched:
 		c.touched = append(c.touched, MailboxID(d.uvarint()))
 	case partCreated:
-		c.created = d.emailRows(0)
+		c.created = d.emailRows()
 	case partAdded:
-		c.added = append(c.added, members{MailboxID(d.uvarint()), d.memberRows(0)})
+		c.added = append(c.added, members{MailboxID(d.uvarint()), d.memberRows()})
 	case partRemoved:
-		c.removed = append(c.removed, members{MailboxID(d.uvarint()), d.memberRows(0)})
+		c.removed = append(c.removed, members{MailboxID(d.uvarint()), d.memberRows()})
 	case partMark:
 		c.marks = append(c.marks, mark{MailboxID(d.uvarint()), d.byte() != 0, d.uidSet()})
 	case partFlip:
 		c.flips = append(c.flips, flip{d.keywords(), d.keywords(), d.emailSet()})
 	case partDestroyed:
-		c.destroyed = d.emailRows(0)
+		c.destroyed = d.emailRows()
 	default:
 		return false
 	}

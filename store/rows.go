@@ -6,8 +6,8 @@ import (
 	"posthaste/mail"
 )
 
-// Rows are packed by column, each as its difference to the row before, so that what is regular costs
-// one byte and decoding is a tight loop over each column.
+// Rows are packed by column, ascending values as the difference to the row before, so that what is
+// regular costs one value and decoding is a tight loop over each column.
 
 // An emailRow is what every session needs to know of an email. Its memberships are box, or more than
 // one: see emailChunk.more.
@@ -36,148 +36,210 @@ type memberRow struct {
 	deleted bool
 }
 
-func appendEmailRows(dst []byte, rows []emailRow) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(rows)))
-	var last emailRow
-	for i := range rows { // IDs ascend
-		dst = binary.AppendUvarint(dst, uint64(rows[i].id-last.id))
-		last.id = rows[i].id
-	}
-	for i := range rows {
-		dst = binary.AppendVarint(dst, int64(rows[i].id)-int64(rows[i].thread))
-	}
-	for i := range rows {
-		dst = binary.AppendVarint(dst, int64(rows[i].modseq-last.modseq))
-		last.modseq = rows[i].modseq
-	}
-	for i := range rows {
-		dst = binary.AppendVarint(dst, rows[i].received-last.received)
-		last.received = rows[i].received
-	}
-	for i := range rows {
-		dst = binary.AppendUvarint(dst, uint64(rows[i].size))
-	}
-	for i := range rows {
-		dst = binary.AppendVarint(dst, int64(int32(rows[i].box-last.box)))
-		last.box = rows[i].box
-	}
-	for i := range rows {
-		dst = binary.AppendUvarint(dst, rows[i].keywords.low)
-	}
-	return appendHighKeywords(dst, rows)
-}
+// The ways a column is packed.
+const (
+	columnSame   = 0 // one value for all rows
+	columnVaries = 1
+)
 
-// appendHighKeywords writes the keywords from 64 on, which few accounts have: a byte 0 where no row
-// has any.
-func appendHighKeywords(dst []byte, rows []emailRow) []byte {
-	any := false
-	for i := range rows {
-		any = any || rows[i].keywords.high != 0
+// appendColumn writes value(0) to value(n-1). Where all are the same, as most differences are, that is
+// one value.
+func appendColumn(dst []byte, n int, value func(i int) uint64) []byte {
+	if n == 0 {
+		return dst
 	}
-	dst = appendBool(dst, any)
-	for i := range rows {
-		if any {
-			dst = binary.AppendUvarint(dst, rows[i].keywords.high)
-		}
+	first, same := value(0), true
+	for i := 1; i < n && same; i++ {
+		same = value(i) == first
+	}
+	switch {
+	case n == 1:
+		return binary.AppendUvarint(dst, first)
+	case same:
+		return binary.AppendUvarint(append(dst, columnSame), first)
+	}
+	dst = append(dst, columnVaries)
+	for i := range n {
+		dst = binary.AppendUvarint(dst, value(i))
 	}
 	return dst
 }
 
-// emailRows reads rows into a slice with room for as many as room.
-func (d *decoder) emailRows(room int) []emailRow {
-	n := d.count()
-	rows := make([]emailRow, n, max(n, room))
-	var last emailRow
-	for i := range rows {
-		last.id += EmailID(d.uvarint())
+// column reads a column into values.
+func (d *decoder) column(values []uint64) {
+	if len(values) == 0 {
+		return
+	}
+	if len(values) == 1 || d.byte() == columnSame {
+		v := d.uvarint()
+		for i := range values {
+			values[i] = v
+		}
+		return
+	}
+	b := d.b
+	for i := range values {
+		if len(b) > 0 && b[0] < 0x80 { // by far the most
+			values[i] = uint64(b[0])
+			b = b[1:]
+			continue
+		}
+		v, n := binary.Uvarint(b)
+		if n <= 0 {
+			d.fail()
+			return
+		}
+		values[i] = v
+		b = b[n:]
+	}
+	d.b = b
+}
+
+// zigzag makes a small number of a small difference.
+func zigzag(v int64) uint64   { return uint64(v)<<1 ^ uint64(v>>63) }
+func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
+
+func appendEmailRows(dst []byte, rows []emailRow) []byte {
+	n := len(rows)
+	dst = binary.AppendUvarint(dst, uint64(n))
+	if n == 0 {
+		return dst
+	}
+	base := emailRow{id: rows[0].id - 1, modseq: rows[0].modseq, received: rows[0].received}
+	dst = binary.AppendUvarint(dst, uint64(base.id))
+	dst = binary.AppendUvarint(dst, uint64(base.modseq))
+	dst = binary.AppendVarint(dst, base.received)
+	before := func(i int) *emailRow {
+		if i == 0 {
+			return &base
+		}
+		return &rows[i-1]
+	}
+	dst = appendColumn(dst, n, func(i int) uint64 { return uint64(rows[i].id - before(i).id) }) // IDs ascend
+	dst = appendColumn(dst, n, func(i int) uint64 { return zigzag(int64(rows[i].id) - int64(rows[i].thread)) })
+	dst = appendColumn(dst, n, func(i int) uint64 { return zigzag(int64(rows[i].modseq - before(i).modseq)) })
+	dst = appendColumn(dst, n, func(i int) uint64 { return zigzag(rows[i].received - before(i).received) })
+	dst = appendColumn(dst, n, func(i int) uint64 { return uint64(rows[i].size) })
+	dst = appendColumn(dst, n, func(i int) uint64 { return uint64(rows[i].box) })
+	dst = appendColumn(dst, n, func(i int) uint64 { return rows[i].keywords.low })
+	return appendColumn(dst, n, func(i int) uint64 { return rows[i].keywords.high })
+}
+
+// maxRows bounds the rows in one value, so that a corrupt count costs no memory: more than any commit
+// can change.
+const maxRows = 1 << 20
+
+// rowCount reads a count of rows.
+func (d *decoder) rowCount() int {
+	n := d.uvarint()
+	if n > maxRows || n > 0 && len(d.b) == 0 {
+		d.fail()
+		return 0
+	}
+	return int(n)
+}
+
+// emailRows reads what appendEmailRows wrote.
+func (d *decoder) emailRows() []emailRow {
+	rows := make([]emailRow, d.rowCount())
+	if len(rows) == 0 {
+		return nil
+	}
+	values := make([]uint64, len(rows))
+	last := emailRow{id: EmailID(d.uvarint()), modseq: mail.ModSeq(d.uvarint()), received: d.varint()}
+	d.column(values)
+	for i, v := range values {
+		last.id += EmailID(v)
 		rows[i].id = last.id
 	}
-	for i := range rows {
-		rows[i].thread = ThreadID(int64(rows[i].id) - d.varint())
+	d.column(values)
+	for i, v := range values {
+		rows[i].thread = ThreadID(int64(rows[i].id) - unzigzag(v))
 	}
-	for i := range rows {
-		last.modseq += mail.ModSeq(d.varint())
+	d.column(values)
+	for i, v := range values {
+		last.modseq += mail.ModSeq(unzigzag(v))
 		rows[i].modseq = last.modseq
 	}
-	for i := range rows {
-		last.received += d.varint()
+	d.column(values)
+	for i, v := range values {
+		last.received += unzigzag(v)
 		rows[i].received = last.received
 	}
-	for i := range rows {
-		rows[i].size = uint32(d.uvarint())
+	d.column(values)
+	for i, v := range values {
+		rows[i].size = uint32(v)
 	}
-	for i := range rows {
-		last.box += MailboxID(int32(d.varint()))
-		rows[i].box = last.box
+	d.column(values)
+	for i, v := range values {
+		rows[i].box = MailboxID(v)
 	}
-	for i := range rows {
-		rows[i].keywords.low = d.uvarint()
+	d.column(values)
+	for i, v := range values {
+		rows[i].keywords.low = v
 	}
-	if d.byte() != 0 {
-		for i := range rows {
-			rows[i].keywords.high = d.uvarint()
-		}
+	d.column(values)
+	for i, v := range values {
+		rows[i].keywords.high = v
 	}
 	return rows
 }
 
 func appendMemberRows(dst []byte, rows []memberRow) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(rows)))
-	var last memberRow
-	for i := range rows { // UIDs ascend
-		dst = binary.AppendUvarint(dst, uint64(rows[i].uid-last.uid))
-		last.uid = rows[i].uid
+	n := len(rows)
+	dst = binary.AppendUvarint(dst, uint64(n))
+	if n == 0 {
+		return dst
 	}
-	for i := range rows {
-		dst = binary.AppendVarint(dst, int64(rows[i].email-last.email))
-		last.email = rows[i].email
-	}
-	for i := range rows {
-		dst = binary.AppendVarint(dst, int64(rows[i].modseq-last.modseq))
-		last.modseq = rows[i].modseq
-	}
-	for i := range rows {
-		dst = binary.AppendVarint(dst, rows[i].saved-last.saved)
-		last.saved = rows[i].saved
-	}
-	for i := 0; i < len(rows); i += 8 {
-		var bits byte
-		for j := range rows[i:min(i+8, len(rows))] {
-			if rows[i+j].deleted {
-				bits |= 1 << j
-			}
+	base := memberRow{uid: rows[0].uid - 1, email: rows[0].email - 1, modseq: rows[0].modseq, saved: rows[0].saved}
+	dst = binary.AppendUvarint(dst, uint64(base.uid))
+	dst = binary.AppendUvarint(dst, uint64(base.email))
+	dst = binary.AppendUvarint(dst, uint64(base.modseq))
+	dst = binary.AppendVarint(dst, base.saved)
+	before := func(i int) *memberRow {
+		if i == 0 {
+			return &base
 		}
-		dst = append(dst, bits)
+		return &rows[i-1]
 	}
-	return dst
+	dst = appendColumn(dst, n, func(i int) uint64 { return uint64(rows[i].uid - before(i).uid) }) // UIDs ascend
+	dst = appendColumn(dst, n, func(i int) uint64 { return zigzag(int64(rows[i].email - before(i).email)) })
+	dst = appendColumn(dst, n, func(i int) uint64 { return zigzag(int64(rows[i].modseq - before(i).modseq)) })
+	dst = appendColumn(dst, n, func(i int) uint64 { return zigzag(rows[i].saved - before(i).saved) })
+	return appendColumn(dst, n, func(i int) uint64 { return uint64(one(rows[i].deleted)) })
 }
 
-// memberRows reads rows into a slice with room for as many as room.
-func (d *decoder) memberRows(room int) []memberRow {
-	n := d.count()
-	rows := make([]memberRow, n, max(n, room))
-	var last memberRow
-	for i := range rows {
-		last.uid += mail.UID(d.uvarint())
+// memberRows reads what appendMemberRows wrote.
+func (d *decoder) memberRows() []memberRow {
+	rows := make([]memberRow, d.rowCount())
+	if len(rows) == 0 {
+		return nil
+	}
+	values := make([]uint64, len(rows))
+	last := memberRow{uid: mail.UID(d.uvarint()), email: EmailID(d.uvarint()), modseq: mail.ModSeq(d.uvarint()), saved: d.varint()}
+	d.column(values)
+	for i, v := range values {
+		last.uid += mail.UID(v)
 		rows[i].uid = last.uid
 	}
-	for i := range rows {
-		last.email += EmailID(d.varint())
+	d.column(values)
+	for i, v := range values {
+		last.email += EmailID(unzigzag(v))
 		rows[i].email = last.email
 	}
-	for i := range rows {
-		last.modseq += mail.ModSeq(d.varint())
+	d.column(values)
+	for i, v := range values {
+		last.modseq += mail.ModSeq(unzigzag(v))
 		rows[i].modseq = last.modseq
 	}
-	for i := range rows {
-		last.saved += d.varint()
+	d.column(values)
+	for i, v := range values {
+		last.saved += unzigzag(v)
 		rows[i].saved = last.saved
 	}
-	for i := 0; i < len(rows); i += 8 {
-		bits := d.byte()
-		for j := range rows[i:min(i+8, len(rows))] {
-			rows[i+j].deleted = bits>>j&1 != 0
-		}
+	d.column(values)
+	for i, v := range values {
+		rows[i].deleted = v != 0
 	}
 	return rows
 }
