@@ -86,6 +86,15 @@ func TestAcceptorsErrorIsTheReply(t *testing.T) {
 	}
 }
 
+// TestPipelinedBatchIsAnsweredInOneWrite: all of it comes in one read.
+func TestPipelinedBatchIsAnsweredInOneWrite(t *testing.T) {
+	conn := &memConn{in: strings.NewReader(begin + strings.Repeat("NOOP\r\n", 50) + "DATA\r\nx\r\n.\r\n" + begin + "QUIT\r\n")}
+	new(house).server(t, nil).serveConn(t.Context(), t.Context(), conn)
+	if conn.writes != 2 || !strings.Contains(conn.out.String(), "accepted as id1") {
+		t.Errorf("%d writes, want 2: the greeting and one for all replies", conn.writes)
+	}
+}
+
 func TestMXWithoutPolicyIsNoOpenRelay(t *testing.T) {
 	s := new(house).server(t, func(c *Config) { c.Recipients = nil })
 	if got := lastReply(talk(t, s, begin)); !strings.HasPrefix(got, "550 5.7.1") {

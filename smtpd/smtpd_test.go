@@ -131,10 +131,12 @@ func talk(t testing.TB, s *Server, in string) string {
 type memConn struct {
 	in  *strings.Reader
 	out strings.Builder
+
+	writes int
 }
 
 func (c *memConn) Read(p []byte) (int, error)       { return c.in.Read(p) }
-func (c *memConn) Write(p []byte) (int, error)      { return c.out.Write(p) }
+func (c *memConn) Write(p []byte) (int, error)      { c.writes++; return c.out.Write(p) }
 func (c *memConn) Close() error                     { return nil }
 func (c *memConn) LocalAddr() net.Addr              { return nil }
 func (c *memConn) RemoteAddr() net.Addr             { return memAddr{} }

@@ -7,10 +7,15 @@ import (
 	"time"
 )
 
-// Park flushes, then waits for input while holding no buffers, where the connection has a file
-// descriptor. It returns nil once there is input, io.EOF at its end, ErrWoken after Wake, ctx.Err()
+// Park waits for input while holding no buffers, where the connection has a file descriptor. It flushes
+// before, unless input is here already. It returns nil once there is input, io.EOF at its end, ErrWoken after Wake, ctx.Err()
 // when ctx ends, and an error that is os.ErrDeadlineExceeded after d.
 func (c *Conn) Park(ctx context.Context, d time.Duration) error {
+	if c.in.len() > 0 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.cause(ctx)
+	}
 	if err := c.Flush(); err != nil {
 		return err
 	}
@@ -34,10 +39,6 @@ func (c *Conn) park(ctx context.Context, deadline time.Time) error {
 	if c.woken || ctx.Err() != nil {
 		defer c.mu.Unlock()
 		return c.cause(ctx)
-	}
-	if c.in.len() > 0 {
-		c.mu.Unlock()
-		return nil
 	}
 	c.parked = true
 	err := c.link.readUntil(deadline)
