@@ -210,8 +210,13 @@ func cutLocal(s string) (local, rest string, err error) {
 	} else {
 		local, rest, err = cutDotString(s)
 	}
-	if err == nil && len(local) > maxLocal {
+	switch {
+	case err != nil:
+		return "", "", err
+	case len(local) > maxLocal:
 		err = badAddress("local-part too long")
+	case hasControl(local):
+		err = badAddress("control character in the local-part")
 	}
 	return local, rest, err
 }

@@ -44,6 +44,7 @@ func TestParseAddress(t *testing.T) {
 		{"CRLF", "ann\r\n@north.test", mail.Address{}},
 		{"quoted CRLF", "\"ann\r\n\"@north.test", mail.Address{}},
 		{"escaped LF", "\"ann\\\n\"@north.test", mail.Address{}},
+		{"a control character beyond ASCII", "a\u009b31m@north.test", mail.Address{}},
 		{"NUL", "a\x00@north.test", mail.Address{}},
 		{"no UTF-8", "j\xf6rg@north.test", mail.Address{}},
 		{"angle brackets", "<ann@north.test>", mail.Address{}},

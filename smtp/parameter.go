@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"strings"
+	"unicode"
 
 	"posthaste/mail"
 )
@@ -51,9 +52,9 @@ func isKeyword(s string) bool {
 	return s != ""
 }
 
-func hasControl(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
+// hasControl tells whether s has control characters, those of Unicode's second block included, which
+// some terminals obey.
+func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
 // isPrintable tells whether s is printable ASCII, as what xtext encodes has to be.
 func isPrintable(s string) bool { return isASCII(s) && !hasControl(s) }

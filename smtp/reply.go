@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"posthaste/mail"
 )
@@ -102,7 +103,7 @@ func parseReplyLine(line []byte) (code int, more bool, text string, err error) {
 // cleanText replaces what a log line or a report must not hold.
 func cleanText(b []byte) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return '?'
 		}
 		return r
