@@ -3,14 +3,20 @@ package imapd
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"iter"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"posthaste/kv/pebblekv"
 	"posthaste/store"
 )
 
@@ -109,7 +115,11 @@ func (c *benchClient) do(b *testing.B, command string) (bytes int) {
 
 // BenchmarkAccess measures the operations of the table "Access" in goals.
 func BenchmarkAccess(b *testing.B) {
-	site := newSite(b, nil)
+	keys, err := pebblekv.Open(pebblekv.Config{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	site := newSiteOn(b, keys, nil)
 	n := benchMessages()
 	site.fill(b, n)
 	c := newBenchClient(b, site)
@@ -144,6 +154,94 @@ func BenchmarkAccess(b *testing.B) {
 			if op.messages > 0 {
 				b.ReportMetric(float64(op.messages)*float64(rounds)/b.Elapsed().Seconds(), "msgs/s")
 			}
+		})
+	}
+}
+
+// BenchmarkIdle reports the memory that a session in IDLE holds, the client's side of the connection
+// in the same process included.
+func BenchmarkIdle(b *testing.B) {
+	const sessions = 1000
+	for _, secure := range []bool{false, true} {
+		b.Run(fmt.Sprintf("tls=%v", secure), func(b *testing.B) {
+			config, pool := testTLS(b)
+			site := newSite(b, func(c *Config) {
+				if c.ImplicitTLS = secure; secure {
+					c.TLS = config
+				}
+			})
+			addr := site.listen(b)
+			before := memory()
+			var raw []net.Conn
+			for range sessions {
+				raw = append(raw, idleClient(b, addr, secure, pool))
+			}
+			for b.Loop() {
+				b.ReportMetric(float64(memory()-before)/sessions, "B/session")
+			}
+			for _, conn := range raw {
+				conn.Close()
+			}
+		})
+	}
+}
+
+// idleClient logs in, selects INBOX and begins IDLE. It keeps nothing but the plain connection.
+func idleClient(b *testing.B, addr string, secure bool, pool *x509.CertPool) net.Conn {
+	raw, err := net.Dial("tcp", addr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var conn net.Conn = raw
+	if secure {
+		conn = tls.Client(raw, &tls.Config{RootCAs: pool, ServerName: "mail.north.test"})
+	}
+	c := &benchClient{conn, bufio.NewReader(conn)}
+	c.do(b, fmt.Sprintf("LOGIN %s \"%s\"", testLogin, testPassword))
+	c.do(b, "SELECT INBOX")
+	fmt.Fprintf(c, "zz IDLE\r\n")
+	if line, err := c.r.ReadString('\n'); err != nil || line != "+ idling\r\n" {
+		b.Fatalf("IDLE: %q, %v", line, err)
+	}
+	return raw
+}
+
+// memory returns the bytes of heap and stacks in use.
+func memory() int64 {
+	runtime.GC()
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc + stats.StackInuse)
+}
+
+// BenchmarkAppend appends 4 KB messages to one mailbox over one or ten connections.
+func BenchmarkAppend(b *testing.B) {
+	for _, clients := range []int{1, 10} {
+		b.Run(fmt.Sprint(clients), func(b *testing.B) {
+			keys, err := pebblekv.Open(pebblekv.Config{Dir: b.TempDir()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			site := newSiteOn(b, keys, nil)
+			addr := site.listen(b)
+			content := benchMessage(rand.New(rand.NewPCG(1, 2)), 1)
+			command := fmt.Sprintf("APPEND INBOX (\\Seen) {%d+}\r\n%s", len(content), content)
+			var next atomic.Int64
+			var all sync.WaitGroup
+			b.ResetTimer()
+			for range clients {
+				conn := dial(b, addr)
+				c := &benchClient{conn, bufio.NewReader(conn)}
+				all.Go(func() {
+					c.do(b, fmt.Sprintf("LOGIN %s \"%s\"", testLogin, testPassword))
+					for next.Add(1) <= int64(b.N) {
+						c.do(b, command)
+					}
+				})
+			}
+			all.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
 		})
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"posthaste/auth"
 	"posthaste/blob/memblob"
 	"posthaste/directory"
+	"posthaste/kv"
 	"posthaste/kv/memkv"
 	"posthaste/mail"
 	"posthaste/store"
@@ -53,8 +54,12 @@ func (e *events) Record(event trace.Event) {
 // newSite builds all that a server needs, over memkv.
 func newSite(t testing.TB, change func(*Config)) *site {
 	t.Helper()
+	return newSiteOn(t, memkv.New(), change)
+}
+
+func newSiteOn(t testing.TB, keys kv.Store, change func(*Config)) *site {
+	t.Helper()
 	ctx := context.Background()
-	keys := memkv.New()
 	dir := directory.New(keys, directory.Config{DefaultDomain: "north.test"})
 	logins := auth.New(auth.Config{Directory: dir})
 	mails, err := store.New(store.Config{KV: keys, Blobs: memblob.New()})

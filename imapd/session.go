@@ -32,6 +32,9 @@ type session struct {
 	utf8      bool // ENABLE UTF8=ACCEPT or IMAP4rev2
 	condstore bool // enabled by any of RFC 7162 section 3.1
 
+	idling   *idling   // nil outside of IDLE
+	deadline time.Time // for the next command
+
 	badCommands int // in a row
 	logins      int // failed
 }
@@ -44,28 +47,62 @@ func newSession(srv *Server, conn *wire.Conn) *session {
 }
 
 // run greets the client and answers commands until the connection, the client or ctx ends.
+//
+// It is here, with little of the stack in use, that a session waits, also during IDLE: Go then cuts the
+// stack of an idle session to half.
 func (s *session) run(ctx context.Context) {
-	defer func() {
-		if failure := recover(); failure != nil {
-			s.log.Error("imapd: a session failed, please report this", "panic", failure, "stack", string(debug.Stack()))
-			s.say("* BYE [SERVERBUG] internal error\r\n")
-			s.conn.Flush()
-		}
-	}()
+	defer s.end()
+	err := s.greet(ctx)
+	for err == nil {
+		err = s.step(ctx, s.conn.Park(ctx, time.Until(s.deadline)))
+	}
+	s.farewell(ctx, err)
+}
+
+// end catches a failure of our own, which is to end this session only.
+func (s *session) end() {
+	if failure := recover(); failure != nil {
+		s.log.Error("imapd: a session failed, please report this", "panic", failure, "stack", string(debug.Stack()))
+		s.say("* BYE [SERVERBUG] internal error\r\n")
+		s.conn.Flush()
+	}
+	if s.idling != nil {
+		s.idling.cancel()
+	}
+}
+
+func (s *session) greet(ctx context.Context) error {
 	if s.srv.cfg.ImplicitTLS {
 		if err := s.conn.StartTLS(ctx, s.srv.cfg.TLS, true); err != nil {
-			s.log.Debug("imapd: TLS handshake failed", "peer", s.conn.RemoteAddr(), "err", err)
-			return
+			return connError{err}
 		}
 	}
 	s.say("* OK [CAPABILITY " + s.capabilities() + "] " + s.srv.cfg.Hostname + " Posthaste ready\r\n")
-	for {
-		err := s.serveOne(ctx)
-		if err != nil {
-			s.farewell(ctx, err)
-			return
+	s.deadline = time.Now().Add(loginTimeout)
+	return nil
+}
+
+// step does what is to be done after a wait that ended with err. An error ends the session.
+func (s *session) step(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, wire.ErrWoken):
+		if s.idling == nil { // left over from IDLE
+			return nil
 		}
+		return s.advance(ctx, true, 0)
+	case err != nil:
+		return err
+	case s.idling != nil:
+		err = s.endIdle()
+	default:
+		err = s.serveOne(ctx)
 	}
+	timeout := idleTimeout
+	if s.account == nil {
+		timeout = loginTimeout
+	}
+	s.deadline = time.Now().Add(timeout)
+	return err
 }
 
 // farewell says BYE where somebody may still hear it.
@@ -82,11 +119,8 @@ func (s *session) farewell(ctx context.Context, err error) {
 	s.conn.Flush()
 }
 
-// serveOne waits for one command and answers it. An error ends the session.
+// serveOne reads one command and answers it. An error ends the session.
 func (s *session) serveOne(ctx context.Context) error {
-	if err := s.await(ctx); err != nil {
-		return err
-	}
 	cmd, err := s.readCommand(ctx)
 	var gone connError
 	if errors.As(err, &gone) || errors.Is(err, errEnd) {
@@ -101,21 +135,6 @@ func (s *session) serveOne(ctx context.Context) error {
 		err = s.advance(ctx, !handler.keepsNumbers, 0)
 	}
 	return s.finish(cmd, result, err)
-}
-
-// await parks until there is input.
-func (s *session) await(ctx context.Context) error {
-	timeout := idleTimeout
-	if s.account == nil {
-		timeout = loginTimeout
-	}
-	deadline := time.Now().Add(timeout)
-	for {
-		err := s.conn.Park(ctx, time.Until(deadline))
-		if !errors.Is(err, wire.ErrWoken) { // left over from IDLE
-			return err
-		}
-	}
 }
 
 // execute runs a command that the grammar accepted.
