@@ -1,0 +1,242 @@
+package interop
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"posthaste/cert"
+	"posthaste/dns/dnstest"
+)
+
+const (
+	domain   = "north.test"
+	host     = "mx.north.test"
+	ann      = "ann@north.test"
+	bob      = "bob@north.test"
+	password = `correct horse "battery"`
+)
+
+// shutdown is how long a node may take to drain and end.
+const shutdown = 20 * time.Second
+
+// A site is a posthaste process that serves north.test with accounts ann and bob.
+type site struct {
+	dir     string
+	config  string // path of its configuration
+	ca      *cert.CA
+	caFile  string
+	dns     *dnstest.Server
+	log     *nodeLog
+	process *exec.Cmd
+	ended   chan error
+}
+
+// settings are what differs between sites.
+type settings struct {
+	remotePort int    // of other hosts; 0 stands for 25
+	extra      string // TOML after all else, such as further listeners
+}
+
+// newSite starts a site; it ends with the test, which fails unless it ends well.
+func newSite(t *testing.T, s settings) *site {
+	t.Helper()
+	w := prepareSite(t, s)
+	w.start(t)
+	w.cli(t, "domain", "add", domain)
+	for _, address := range []string{ann, bob} {
+		w.cliInput(t, password+"\n", "account", "add", address, "--password-stdin")
+	}
+	return w
+}
+
+// prepareSite makes name server, certificates and configuration, and starts nothing.
+func prepareSite(t *testing.T, s settings) *site {
+	t.Helper()
+	w := &site{dir: t.TempDir(), log: &nodeLog{addresses: map[string]string{}}}
+	w.serveDNS(t)
+	w.certify(t)
+	if s.remotePort == 0 {
+		s.remotePort = 25
+	}
+	text := fmt.Sprintf(`hostname = %q
+data = %q
+[log]
+format = "json"
+[tls]
+certificate = { cert = %q, key = %q }
+[dns]
+servers = [%q]
+[remote]
+port = %d
+[queue]
+retry = "500ms"
+retry_max = "1s"
+[smtp]
+proxy_networks = ["127.0.0.0/8"]
+`, host, filepath.Join(w.dir, "data"), filepath.Join(w.dir, host+".crt"), filepath.Join(w.dir, host+".key"), w.dns.Address(), s.remotePort)
+	for _, service := range []string{"mx", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s"} {
+		text += fmt.Sprintf("[[listen]]\nservice = %q\naddress = \"127.0.0.1:0\"\n", service)
+	}
+	w.config = writeFile(t, filepath.Join(w.dir, "posthaste.toml"), text+s.extra)
+	return w
+}
+
+func (w *site) serveDNS(t *testing.T) {
+	w.dns = dnstest.New()
+	w.dns.Host(host, "127.0.0.1")
+	w.dns.MX(domain, 10, host)
+	must(t, w.dns.Listen("127.0.0.1:0"))
+	ctx, cancel := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() { w.dns.Serve(ctx) })
+	t.Cleanup(func() { cancel(); serving.Wait() })
+}
+
+func (w *site) certify(t *testing.T) {
+	var err error
+	w.ca, err = cert.NewCA("Posthaste interoperation tests")
+	must(t, err)
+	w.caFile = writeFile(t, filepath.Join(w.dir, "ca.pem"), string(w.ca.PEM()))
+	w.issue(t, w.dir, host)
+}
+
+// issue writes NAME.crt and NAME.key into dir, for the name, localhost and 127.0.0.1.
+func (w *site) issue(t *testing.T, dir, name string) (certFile, keyFile string) {
+	t.Helper()
+	issued, err := w.ca.Issue(name, "localhost", "127.0.0.1")
+	must(t, err)
+	chain, key, err := cert.EncodePEM(issued)
+	must(t, err)
+	return writeFile(t, filepath.Join(dir, name+".crt"), string(chain)), writeFile(t, filepath.Join(dir, name+".key"), string(key))
+}
+
+// start runs the node and returns when it is ready.
+func (w *site) start(t *testing.T) {
+	t.Helper()
+	w.process = exec.Command(binary, "--config", w.config, "serve")
+	w.process.Stderr = w.log
+	out, err := w.process.StdoutPipe()
+	must(t, err)
+	must(t, w.process.Start())
+	w.ended = make(chan error, 1)
+	ready := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(out).ReadString('\n')
+		ready <- line
+		w.ended <- w.process.Wait()
+	}()
+	t.Cleanup(func() { w.stop(t) })
+	select {
+	case line := <-ready:
+		if line != "ready\n" {
+			t.Fatalf("posthaste serve printed %q, not ready:\n%s", line, w.log)
+		}
+	case <-time.After(patience):
+		t.Fatalf("posthaste serve is not ready after %v:\n%s", patience, w.log)
+	}
+}
+
+// stop ends the node as an operator does and checks that it ends well.
+func (w *site) stop(t *testing.T) {
+	if w.process == nil {
+		return
+	}
+	w.process.Process.Signal(syscall.SIGTERM)
+	var err error
+	select {
+	case err = <-w.ended:
+	case <-time.After(shutdown):
+		w.process.Process.Kill()
+		err = fmt.Errorf("not ended %v after SIGTERM: %w", shutdown, <-w.ended)
+	}
+	w.process = nil
+	if err != nil || w.log.alarming() {
+		t.Errorf("posthaste serve: %v", err)
+	}
+	if t.Failed() {
+		t.Logf("log of the node:\n%s", w.log)
+	}
+}
+
+// cli runs an administrative command that must succeed.
+func (w *site) cli(t *testing.T, args ...string) string {
+	t.Helper()
+	return w.cliInput(t, "", args...)
+}
+
+func (w *site) cliInput(t *testing.T, input string, args ...string) string {
+	t.Helper()
+	return command{args: append([]string{binary, "--config", w.config}, args...), stdin: input}.succeed(t)
+}
+
+// address returns where a service listens, "127.0.0.1:4711".
+func (w *site) address(service string) string {
+	w.log.mu.Lock()
+	defer w.log.mu.Unlock()
+	return w.log.addresses[service]
+}
+
+// port returns the port that a service listens on.
+func (w *site) port(service string) string {
+	_, port, _ := net.SplitHostPort(w.address(service))
+	return port
+}
+
+// url returns the URL of a service, as "imaps://localhost:4711/".
+func (w *site) url(scheme, service string) string {
+	return scheme + "://localhost:" + w.port(service) + "/"
+}
+
+// clientTLS is for Go's own clients.
+func (w *site) clientTLS() *tls.Config {
+	return &tls.Config{RootCAs: w.ca.Pool(), ServerName: host, MinVersion: tls.VersionTLS12}
+}
+
+// A nodeLog keeps the log of a node and learns from it where services listen.
+type nodeLog struct {
+	mu        sync.Mutex // guards what follows
+	text      bytes.Buffer
+	addresses map[string]string // the last listener of each service
+}
+
+// Write takes lines of JSON, each in one call, as slog writes them.
+func (l *nodeLog) Write(text []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(text)
+	for line := range bytes.Lines(text) {
+		var entry struct{ Msg, Service, Address string }
+		if json.Unmarshal(line, &entry) == nil && entry.Msg == "listening" {
+			l.addresses[entry.Service] = entry.Address
+		}
+	}
+	return len(text), nil
+}
+
+// alarming tells whether anything was logged that an operator must act on, or a panic.
+func (l *nodeLog) alarming() bool {
+	text := l.String()
+	return strings.Contains(text, `"level":"ERROR"`) || strings.Contains(text, "panic") || strings.Contains(text, "DATA RACE")
+}
+
+// String returns the end of the log.
+func (l *nodeLog) String() string {
+	const most = 8 << 10
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := l.text.Bytes()
+	return string(text[max(0, len(text)-most):])
+}
+
