@@ -2,25 +2,27 @@ package imap
 
 import "strconv"
 
-// ParseAppend reads the beginning of an APPEND up to its first literal: tag, name, mailbox and what
-// stands ahead of the message. text ends where the literal's "{" or "~{" stands. ok is false when
-// text is no APPEND, or one whose literal is the name of the mailbox, which more text must follow.
-func ParseAppend(text []byte, utf8 bool) (cmd Command, mailbox string, args AppendArgs, ok bool, err error) {
+// ParseAppend reads the beginning of an APPEND up to its first literal. text ends where the literal's
+// "{" or "~{" stands. ok is false when text is no APPEND, or one whose literal is the name of the
+// mailbox, which more text must follow; else the Args are an *Append. The command has its tag, if there
+// is one, also with an error.
+func ParseAppend(text []byte, utf8 bool) (cmd Command, ok bool, err error) {
 	s := scanner{src: text, utf8: utf8}
 	cmd = s.head()
 	if s.err != nil || cmd.Name != "APPEND" {
-		return cmd, "", args, false, nil
+		return cmd, false, nil
 	}
 	s.space()
 	if s.pos == len(text) {
-		return cmd, "", args, false, nil
+		return cmd, false, nil
 	}
-	mailbox = s.mailbox()
-	args = s.appendArgs()
+	args := &Append{Mailbox: s.mailbox()}
+	args.First = s.appendArgs()
 	if s.err != nil {
-		err = s.syntaxError(cmd.Tag)
+		return cmd, false, s.syntaxError(cmd.Tag)
 	}
-	return cmd, mailbox, args, err == nil, err
+	cmd.Args = args
+	return cmd, true, nil
 }
 
 // ParseAppendMore reads what stands between one message and the next of a MULTIAPPEND (RFC 3502).

@@ -66,6 +66,12 @@ type (
 	}
 )
 
+// Append is the argument of APPEND, of which the messages themselves are no part.
+type Append struct {
+	Mailbox string
+	First   AppendArgs
+}
+
 // AppendArgs is what an APPEND says of one message ahead of its literal.
 type AppendArgs struct {
 	Flags    []string

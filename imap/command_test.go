@@ -105,6 +105,7 @@ func TestParseRefuses(t *testing.T) {
 		{"deep nesting", "a SEARCH " + deep, "a"},
 		{"NOT nested deep", "a SEARCH " + strings.Repeat("NOT ", MaxSearchDepth+2) + "ALL", "a"},
 		{"too many search keys", "a SEARCH " + strings.Repeat("ALL ", MaxSearchKeys+1) + "ALL", "a"},
+		{"long patterns", `a LIST "" (` + strings.Repeat("* ", MaxPatterns/2) + strings.Repeat("x", MaxPattern) + ")", "a"},
 		{"RECURSIVEMATCH alone", `a LIST (RECURSIVEMATCH) "" *`, "a"},
 		{"a name with bytes that are no UTF-8", "a SELECT {2}\r\n\xff\xfe", "a"},
 		{"an unknown UID command", "a UID NOOP", "a"},
@@ -121,18 +122,21 @@ func TestParseRefuses(t *testing.T) {
 
 func TestParseAppend(t *testing.T) {
 	received := time.Date(2024, time.March, 5, 6, 7, 8, 0, time.FixedZone("", -3600))
-	cmd, box, args, ok, err := ParseAppend([]byte(`a append "Sent" (\seen x) " 5-Mar-2024 06:07:08 -0100" `), false)
-	if err != nil || !ok || cmd.Tag != "a" || box != "Sent" || !args.Received.Equal(received) ||
-		!reflect.DeepEqual(args.Flags, []string{`\Seen`, "x"}) {
-		t.Errorf("got %v %q %v %v %v", cmd, box, args, ok, err)
+	cmd, ok, err := ParseAppend([]byte(`a append "Sent" (\seen x) " 5-Mar-2024 06:07:08 -0100" `), false)
+	if err != nil || !ok || cmd.Tag != "a" {
+		t.Fatalf("got %v %v %v", cmd, ok, err)
 	}
-	if _, _, _, ok, err := ParseAppend([]byte("a APPEND "), false); ok || err != nil {
+	args := cmd.Args.(*Append)
+	if args.Mailbox != "Sent" || !args.First.Received.Equal(received) || !reflect.DeepEqual(args.First.Flags, []string{`\Seen`, "x"}) {
+		t.Errorf("got %v", args)
+	}
+	if _, ok, err := ParseAppend([]byte("a APPEND "), false); ok || err != nil {
 		t.Errorf("a mailbox to come as a literal: %v %v, want to wait for it", ok, err)
 	}
-	if _, _, _, ok, err := ParseAppend([]byte("a SELECT "), false); ok || err != nil {
+	if _, ok, err := ParseAppend([]byte("a SELECT "), false); ok || err != nil {
 		t.Errorf("another command: %v %v, want neither", ok, err)
 	}
-	if _, _, _, _, err := ParseAppend([]byte("a APPEND x (\\Seen "), false); err == nil {
+	if cmd, _, err := ParseAppend([]byte("a APPEND x (\\Seen "), false); err == nil || cmd.Tag != "a" {
 		t.Error("an open flag list was taken")
 	}
 	if _, more, err := ParseAppendMore([]byte(" (\\Seen) "), false); !more || err != nil {

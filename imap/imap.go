@@ -19,6 +19,7 @@ const (
 	MaxFetchItems  = 200  // data items in one FETCH
 	MaxSections    = 100  // part numbers in one section
 	MaxPatterns    = 100  // mailbox patterns in one LIST
+	MaxPattern     = 1000 // bytes of them in all, which bounds the time of matching
 )
 
 // A SyntaxError says why the bytes of a command are none. It is answered with BAD.

@@ -40,6 +40,13 @@ func (s *scanner) listArgs(extended bool) *List {
 		s.space()
 		s.list(func() { s.returnOption(args) })
 	}
+	total := 0
+	for _, pattern := range args.Patterns {
+		total += len(args.Reference) + len(pattern)
+	}
+	if total > MaxPattern {
+		s.fail("the patterns are too long")
+	}
 	if o := args.Select; o.RecursiveMatch && !o.Subscribed && !o.SpecialUse {
 		s.fail("RECURSIVEMATCH needs another selection option") // RFC 5258 section 3.1
 	}
@@ -97,7 +104,11 @@ func (s *scanner) returnOption(args *List) {
 // without "/" (RFC 9051 section 6.3.9). Time is bounded by len(pattern) × len(name).
 func MatchList(pattern, name string) bool {
 	// reach[i] tells that the pattern so far matches name[:i].
-	reach := make([]bool, len(name)+1)
+	var buffer [128]bool
+	reach := buffer[:min(len(buffer), len(name)+1)]
+	if len(name) >= len(buffer) {
+		reach = make([]bool, len(name)+1)
+	}
 	reach[0] = true
 	for p := 0; p < len(pattern); p++ {
 		c := pattern[p]

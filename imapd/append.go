@@ -10,9 +10,8 @@ import (
 
 // An appendStart is an APPEND up to its first literal, which is not read yet.
 type appendStart struct {
-	mailbox string
-	args    imap.AppendArgs
-	head    imap.LiteralHead
+	args *imap.Append
+	head imap.LiteralHead
 }
 
 // append answers APPEND (RFC 9051 section 6.3.12), with several messages too (RFC 3502). What must
@@ -22,7 +21,7 @@ func (s *session) append(ctx context.Context, cmd imap.Command) (answer, error) 
 	if !ok {
 		return answer{}, bad("APPEND needs a message as a literal")
 	}
-	box, err := s.destination(ctx, start.mailbox)
+	box, err := s.destination(ctx, start.args.Mailbox)
 	if err != nil {
 		return answer{}, s.skipLiterals(start.head, err)
 	}
@@ -41,7 +40,7 @@ func (s *session) append(ctx context.Context, cmd imap.Command) (answer, error) 
 // readMessages reads the literals of an APPEND. held is how much memory it took from the server's
 // share, also with an error.
 func (s *session) readMessages(ctx context.Context, start *appendStart) (messages []store.Append, held int64, err error) {
-	args, head := start.args, start.head
+	args, head := start.args.First, start.head
 	for {
 		if err := s.admissible(head, held, len(messages)); err != nil {
 			return nil, held, s.skipLiterals(head, err)

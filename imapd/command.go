@@ -21,12 +21,12 @@ func (s *session) readCommand(ctx context.Context) (imap.Command, error) {
 	}
 	text := append([]byte(nil), line...)
 	for more {
-		cmd, mailbox, args, isAppend, err := imap.ParseAppend(text[:len(text)-len(line)+head.Start], s.utf8)
+		cmd, isAppend, err := imap.ParseAppend(text[:len(text)-len(line)+head.Start], s.utf8)
 		switch {
 		case err != nil:
 			return imap.Command{Tag: cmd.Tag}, s.skipLiterals(head, err)
 		case isAppend && s.account != nil:
-			cmd.Args = &appendStart{mailbox, args, head}
+			cmd.Args = &appendStart{cmd.Args.(*imap.Append), head}
 			return cmd, nil
 		case head.Size > uint64(s.maxCommand()-len(text)):
 			return imap.Command{Tag: cmd.Tag}, s.skipLiterals(head, no("LIMIT", "the command is too long"))
