@@ -68,10 +68,13 @@ func decodeFacts(id EmailID, value []byte) (*Facts, error) {
 	d := decoder{b: value}
 	d.format(1)
 	f := &Facts{Email: id}
-	if kind := d.byte(); kind == inBlob {
-		f.content.blob = blob.Name(d.string())
-	} else {
+	switch d.byte() {
+	case inBody:
 		f.content.body = kv.BodyID(d.uvarint())
+	case inBlob:
+		f.content.blob = blob.Name(d.string())
+	default:
+		d.fail()
 	}
 	f.content.size = int64(d.uvarint())
 	f.prefix = d.bytes()
