@@ -101,19 +101,18 @@ func (p *Policy) Accept(ctx context.Context, how Taking, env mail.Envelope, cont
 	}
 	m := &Message{Envelope: &env, Content: content.Bytes(), host: p.host}
 	if err := m.readHeader(); err != nil {
-		p.tellRefused(how, m, err)
+		p.logFailure(m, err)
 		return "", nil, err
 	}
 	if err := p.examine(ctx, how, m); err != nil {
-		p.tellRefused(how, m, err)
+		p.logFailure(m, err)
 		return "", nil, err
 	}
 	outcomes, err = p.takeOver(ctx, how, m)
 	if err != nil {
-		p.tellRefused(how, m, err)
+		p.logFailure(m, err)
 		return "", nil, err
 	}
-	p.tellTaken(how, m)
 	return env.ID, outcomes, nil
 }
 
@@ -164,7 +163,7 @@ func (p *Policy) sort(ctx context.Context, all []mail.Recipient) (ours, others [
 func (p *Policy) deliver(ctx context.Context, m *Message, prefix []byte, ours []int, answers []*mail.Status) {
 	env := *m.Envelope
 	env.Recipients = choose(env.Recipients, ours)
-	got := p.local.Deliver(ctx, local.Message{Envelope: env, Prefix: prefix, Content: mail.Bytes(m.Content)})
+	got := p.local.Deliver(ctx, local.Message{Envelope: env, Prefix: prefix, Content: mail.Bytes(m.Content), MessageID: m.messageID})
 	for n, i := range ours {
 		answers[i] = got[n]
 		to := m.Envelope.Recipients[i].Address
@@ -224,22 +223,11 @@ func choose(all []mail.Recipient, some []int) []mail.Recipient {
 	return chosen
 }
 
-func (p *Policy) tellTaken(how Taking, m *Message) {
-	p.trace.Record(trace.Event{
-		ID: m.Envelope.ID, Session: how.Session, Step: trace.Receive, OK: true, Peer: m.peer(),
-		From: "<" + m.Envelope.From.String() + ">", To: m.addresses(), MessageID: m.messageID, Answered: "250",
-		Text: fmt.Sprintf("took a message of %d bytes from %s", len(m.Content), m.peer()),
-	})
-}
-
-func (p *Policy) tellRefused(how Taking, m *Message, err error) {
+// logFailure tells the operator of an error that is ours; the client hears no more than 451. What is
+// taken or refused is told by the session.
+func (p *Policy) logFailure(m *Message, err error) {
 	var s *mail.Status
 	if !errors.As(err, &s) {
-		p.log.Error("inbound: cannot take a message", "qid", m.Envelope.ID, "err", err)
+		p.log.Error("inbound: cannot take a message", "qid", string(m.Envelope.ID), "err", err)
 	}
-	p.trace.Record(trace.Event{
-		ID: m.Envelope.ID, Session: how.Session, Step: trace.Receive, Peer: m.peer(),
-		From: "<" + m.Envelope.From.String() + ">", To: m.addresses(), MessageID: m.messageID,
-		Answered: mail.StatusOf(err).Error(), Text: fmt.Sprintf("refused a message from %s", m.peer()),
-	})
 }

@@ -78,7 +78,7 @@ func newSite(t testing.TB) *site {
 	agent := local.New(local.Config{Store: s.store, Directory: d, Forward: s.queue})
 	s.policy = New(Config{
 		Hostname: "mx.north.test", Directory: d, Local: agent, Queue: s.queue,
-		Checks: []Check{Iprev{names{"192.0.2.1": "mail.south.test", "192.0.2.2": "fail", "192.0.2.3": "timeout"}}, Helo{"mx.north.test"}},
+		Checks: []Check{Iprev{Resolver: names{"192.0.2.1": "mail.south.test", "192.0.2.2": "fail", "192.0.2.3": "timeout"}}, Helo{Hostname: "mx.north.test"}},
 	})
 	return s
 }
@@ -277,16 +277,16 @@ func TestChecks(t *testing.T) {
 		helo   string
 		result string
 	}{
-		{"a confirmed name passes", Iprev{names{"192.0.2.1": "a.test"}}, "192.0.2.1", "", "pass"},
-		{"a name that does not lead back fails", Iprev{names{"192.0.2.1": "fail"}}, "192.0.2.1", "", "fail"},
-		{"no name is permanent", Iprev{names{}}, "192.0.2.1", "", "permerror"},
-		{"a DNS that is away is temporary", Iprev{names{"192.0.2.1": "timeout"}}, "192.0.2.1", "", "temperror"},
-		{"this machine is not asked about", Iprev{names{}}, "127.0.0.1", "", ""},
-		{"a host name passes", Helo{"mx.north.test"}, "192.0.2.1", "mail.south.test", "pass"},
+		{"a confirmed name passes", Iprev{Resolver: names{"192.0.2.1": "a.test"}}, "192.0.2.1", "", "pass"},
+		{"a name that does not lead back fails", Iprev{Resolver: names{"192.0.2.1": "fail"}}, "192.0.2.1", "", "fail"},
+		{"no name is permanent", Iprev{Resolver: names{}}, "192.0.2.1", "", "permerror"},
+		{"a DNS that is away is temporary", Iprev{Resolver: names{"192.0.2.1": "timeout"}}, "192.0.2.1", "", "temperror"},
+		{"this machine is not asked about", Iprev{Resolver: names{}}, "127.0.0.1", "", ""},
+		{"a host name passes", Helo{Hostname: "mx.north.test"}, "192.0.2.1", "mail.south.test", "pass"},
 		{"the client's own address passes", Helo{}, "192.0.2.1", "[192.0.2.1]", "pass"},
 		{"the client's own IPv6 address passes", Helo{}, "2001:db8::1", "[IPv6:2001:db8::1]", "pass"},
 		{"another address fails", Helo{}, "192.0.2.1", "[192.0.2.7]", "fail"},
-		{"our name fails", Helo{"mx.north.test"}, "192.0.2.1", "MX.north.test.", "fail"},
+		{"our name fails", Helo{Hostname: "mx.north.test"}, "192.0.2.1", "MX.north.test.", "fail"},
 		{"a bare word fails", Helo{}, "192.0.2.1", "localhost", "fail"},
 		{"no name fails", Helo{}, "192.0.2.1", "", "fail"},
 	} {

@@ -61,6 +61,14 @@ type ReversePath struct{ Address }
 // Null tells whether p is "<>".
 func (p ReversePath) Null() bool { return p.Address.IsZero() }
 
+// Path returns p for people and records: the address without brackets, or "<>".
+func (p ReversePath) Path() string {
+	if p.Null() {
+		return "<>"
+	}
+	return p.String()
+}
+
 func quoteLocal(local string) string {
 	if isDotString(local) {
 		return local

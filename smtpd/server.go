@@ -80,9 +80,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		}
 		served.Store(nc, nil)
 		sessions.Go(func() {
-			defer served.Delete(nc)
-			defer s.leave()
 			s.serveConn(drain, work, nc)
+			s.leave()
+			served.Delete(nc)
 		})
 	}
 }
@@ -100,26 +100,34 @@ func pause(ctx context.Context, d time.Duration) {
 // serveConn is one connection from accept to close. drain ends when it shall come to an end, work when
 // it must.
 func (s *Server) serveConn(drain, work context.Context, nc net.Conn) {
-	defer nc.Close()
+	if session := s.begin(nc); session != nil {
+		session.run(drain, work)
+		s.exit(session.info.Origin.IP)
+	}
+	nc.Close()
+}
+
+// begin returns the session of a connection that may have one. It is not part of serveConn so that an
+// idle session's stack stays small: see wire.Conn.Park.
+func (s *Server) begin(nc net.Conn) *session {
 	if contains(s.cfg.Proxies, hostOf(nc)) {
 		proxied, err := wire.ReadProxy(nc, greetTimeout)
 		if err != nil {
 			s.cfg.Log.Warn("no valid PROXY header from a listed proxy", "peer", nc.RemoteAddr().String(), "err", err)
-			return
+			return nil
 		}
 		nc = proxied
 	}
 	ip := hostOf(nc)
 	if len(s.cfg.Clients) > 0 && ip.IsValid() && !contains(s.cfg.Clients, ip) {
 		s.refuse(nc, "you may not connect here")
-		return
+		return nil
 	}
 	if !s.enter(ip) {
 		s.refuse(nc, "too many connections from your address, try again later")
-		return
+		return nil
 	}
-	defer s.exit(ip)
-	newSession(s, nc).run(drain, work)
+	return newSession(s, nc)
 }
 
 // refuse turns a client away before it has a session. It does not block: what we write fits into the

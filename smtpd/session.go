@@ -55,6 +55,9 @@ type session struct {
 	connected              bool   // the trace says so
 	taken                  int    // messages
 	out                    []byte // a reply being printed
+
+	began  time.Time
+	reason error // why it is over
 }
 
 // errQuit ends a session that was told so.
@@ -62,7 +65,7 @@ var errQuit = errors.New("smtpd: session is over")
 
 func newSession(srv *Server, nc net.Conn) *session {
 	conn := wire.New(nc, wire.Config{MaxLine: maxCommand, ReadTimeout: commandTimeout, WriteTimeout: writeTimeout})
-	s := &session{srv: srv, cfg: &srv.cfg, conn: conn}
+	s := &session{srv: srv, cfg: &srv.cfg, conn: conn, began: time.Now()}
 	s.info = Session{ID: strconv.FormatUint(rand.Uint64(), 36), Mode: srv.cfg.Mode}
 	s.info.Origin.IP = conn.RemoteAddr().Addr()
 	s.peer = "local"
@@ -74,23 +77,23 @@ func newSession(srv *Server, nc net.Conn) *session {
 
 // run is the whole session. drain ends when it shall come to an end, work when it must.
 func (s *session) run(drain, work context.Context) {
-	start := time.Now()
+	defer s.end()
+	s.reason = s.converse(drain, work)
+}
+
+// end closes the session, also after a panic in it.
+func (s *session) end() {
 	log := s.cfg.Log.With("session", s.info.ID, "peer", s.peer)
-	defer func() {
-		if r := recover(); r != nil {
-			log.Error("session panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			s.conn.Close()
-		}
-		s.reset()
-	}()
-	log.Debug("session begins", "mode", s.cfg.Mode.String())
-	err := s.converse(drain, work)
-	if errors.Is(err, errQuit) {
+	if r := recover(); r != nil {
+		log.Error("session panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	}
+	s.reset()
+	if errors.Is(s.reason, errQuit) {
 		s.conn.Hangup(hangupTimeout)
 	} else {
 		s.conn.Close()
 	}
-	log.Debug("session over", "messages", s.taken, "took", time.Since(start), "reason", err)
+	log.Debug("session over", "messages", s.taken, "took", time.Since(s.began), "reason", s.reason)
 }
 
 // converse speaks until the session is over; it always returns an error.

@@ -64,13 +64,13 @@ func (s *session) traceLogin(mechanism string, err error) {
 }
 
 func (s *session) traceRefusedSender(from mail.ReversePath, status *mail.Status) {
-	s.record(trace.Event{Step: s.step(), Asked: "MAIL FROM:" + printPath(from), Answered: status.Error(), From: printPath(from),
-		Text: fmt.Sprintf("refused mail from %s: %s", printPath(from), status.Text)})
-	s.cfg.Log.Info("sender refused", "session", s.info.ID, "peer", s.peer, "from", printPath(from), "status", status.Error())
+	s.record(trace.Event{Step: s.step(), Asked: "MAIL FROM:" + from.Path(), Answered: status.Error(), From: from.Path(),
+		Text: fmt.Sprintf("refused mail from %s: %s", from.Path(), status.Text)})
+	s.cfg.Log.Info("sender refused", "session", s.info.ID, "peer", s.peer, "from", from.Path(), "status", status.Error())
 }
 
 func (s *session) traceRefusedRecipient(to mail.Address, status *mail.Status) {
-	from := printPath(s.tx.env.From)
+	from := s.tx.env.From.Path()
 	s.record(trace.Event{Step: s.step(), Asked: "RCPT TO:<" + to.String() + ">", Answered: status.Error(),
 		From: from, To: []mail.Address{to}, Text: fmt.Sprintf("refused the recipient %s: %s", to, status.Text)})
 	s.cfg.Log.Info("recipient refused", "session", s.info.ID, "peer", s.peer, "from", from, "to", to.String(), "status", status.Error())
@@ -79,7 +79,7 @@ func (s *session) traceRefusedRecipient(to mail.Address, status *mail.Status) {
 // traceMessage tells of a message that was taken or refused at its end.
 func (s *session) traceMessage(env mail.Envelope, size int64, status *mail.Status, start time.Time) {
 	e := trace.Event{ID: env.ID, Step: s.step(), OK: status.OK(), Asked: "DATA", Answered: status.Error(),
-		From: printPath(env.From), Took: time.Since(start)}
+		From: env.From.Path(), Took: time.Since(start)}
 	for _, r := range env.Recipients[:min(len(env.Recipients), maxTraced)] {
 		e.To = append(e.To, r.Address)
 	}
@@ -95,11 +95,4 @@ func (s *session) traceMessage(env mail.Envelope, size int64, status *mail.Statu
 	s.record(e)
 	s.cfg.Log.Info("message", "session", s.info.ID, "qid", string(env.ID), "peer", s.peer, "from", e.From,
 		"recipients", len(env.Recipients), "size", size, "status", status.Error(), "took", e.Took)
-}
-
-func printPath(p mail.ReversePath) string {
-	if p.Null() {
-		return "<>"
-	}
-	return p.String()
 }

@@ -84,6 +84,8 @@ type Message struct {
 	Envelope mail.Envelope // with its queue ID; Recipients are those to deliver to
 	Prefix   []byte        // header lines to stand before Content, each ending in CRLF
 	Content  mail.Content
+
+	MessageID string // for the trace, where it is known
 }
 
 // Deliver stores m for its recipients and returns an answer for each, in their order. What did not
@@ -283,6 +285,6 @@ func (d *delivery) tell(to mail.Address, s *mail.Status, targets []*target) {
 	}
 	d.agent.trace.Record(trace.Event{
 		ID: d.message.Envelope.ID, Step: trace.Deliver, OK: s.OK(), Answered: s.Error(), Text: text,
-		To: []mail.Address{to}, Took: time.Since(d.began),
+		From: d.message.Envelope.From.Path(), To: []mail.Address{to}, MessageID: d.message.MessageID, Took: time.Since(d.began),
 	})
 }
