@@ -12,12 +12,15 @@ import (
 )
 
 // listen opens every listener of the configuration, or none: all errors come at once, each with its
-// cause and remedy.
-func listen(all []config.Listen) ([]net.Listener, error) {
+// cause and remedy. open is net.Listen where it is nil.
+func listen(all []config.Listen, open func(network, address string) (net.Listener, error)) ([]net.Listener, error) {
+	if open == nil {
+		open = net.Listen
+	}
 	var listeners []net.Listener
 	var errs []error
 	for _, l := range all {
-		ln, err := net.Listen("tcp", l.Address)
+		ln, err := open("tcp", l.Address)
 		if err != nil {
 			errs = append(errs, listenError(l, err))
 			continue

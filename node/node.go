@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -23,7 +22,6 @@ import (
 	"posthaste/admin"
 	"posthaste/auth"
 	"posthaste/blob"
-	"posthaste/blob/dirblob"
 	"posthaste/cert"
 	"posthaste/config"
 	"posthaste/deliver/local"
@@ -51,6 +49,14 @@ type Options struct {
 	FreeSpace func() (uint64, error)
 	// InProcess says that other nodes live in this process: privileges stay as they are.
 	InProcess bool
+
+	// What follows puts other parts in place of real ones, for simulations. The node closes KV.
+	KV    kv.Store
+	Blobs blob.Store
+	// Listen opens listeners in place of net.Listen; then there is no admin socket either.
+	Listen   func(network, address string) (net.Listener, error)
+	Dial     remote.Dial
+	Exchange dns.Exchange
 }
 
 // A Node is one node. Open it, then Run or Close it.
@@ -137,7 +143,7 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 	if n.kv, err = openKV(ctx, n.cfg, n.log, n.options); err != nil {
 		return err
 	}
-	if n.blobs, err = dirblob.Open(filepath.Join(n.cfg.Data, "blobs")); err != nil {
+	if n.blobs, err = openBlobs(n.cfg, n.options); err != nil {
 		return err
 	}
 	return os.MkdirAll(filepath.Join(n.cfg.Data, spoolName), 0o700)
@@ -164,7 +170,7 @@ func (n *Node) buildParts(context.Context) (err error) {
 // buildAgents makes what moves mail.
 func (n *Node) buildAgents(context.Context) (err error) {
 	c := n.cfg
-	if n.resolver, err = dns.New(dns.Config{Servers: c.DNS.Servers, Log: n.log}); err != nil {
+	if n.resolver, err = dns.New(dns.Config{Servers: c.DNS.Servers, Exchange: n.options.Exchange, Log: n.log}); err != nil {
 		return err
 	}
 	n.queue = queue.New(queue.Config{
@@ -173,10 +179,10 @@ func (n *Node) buildAgents(context.Context) (err error) {
 		Limits: queue.Limits{Jobs: c.Remote.Connections, Destination: c.Queue.Concurrency},
 	})
 	n.remote = remote.New(remote.Config{Hostname: c.Hostname, Resolver: n.resolver, Port: c.Remote.Port,
-		Dial: dialFrom(c.Remote.Source), Timeouts: remote.Timeouts{Connect: c.Remote.Connect.D()}, Log: n.log, Trace: n.trace})
+		Dial: n.dial(), Timeouts: remote.Timeouts{Connect: c.Remote.Connect.D()}, Log: n.log, Trace: n.trace})
 	n.local = local.New(local.Config{Store: n.store, Directory: n.directory, Forward: n.queue, Trace: n.trace, Log: n.log})
 	n.inbound = inbound.New(inbound.Config{Hostname: c.Hostname, Directory: n.directory, Local: n.local, Queue: n.queue,
-		Checks: []inbound.Check{inbound.Iprev{Resolver: n.resolver}, inbound.Helo{}}, Trace: n.trace, Log: n.log})
+		Checks: []inbound.Check{inbound.Iprev{Resolver: n.resolver, Loopback: n.options.InProcess}, inbound.Helo{Hostname: c.Hostname, Loopback: n.options.InProcess}}, Trace: n.trace, Log: n.log})
 	n.submit = submit.New(submit.Config{Hostname: c.Hostname, Owners: n.directory, Queue: n.queue, MaxRecipients: c.SMTP.MaxRecipients})
 	n.locks = popd.NewLocks()
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
@@ -188,11 +194,14 @@ func (n *Node) buildAgents(context.Context) (err error) {
 // when every listener accepts.
 func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 	defer func() { err = errors.Join(err, n.Close()) }()
-	listeners, err := listen(n.cfg.Listen)
+	listeners, err := listen(n.cfg.Listen, n.options.Listen)
 	if err != nil {
 		return err
 	}
-	socket, err := admin.Listen(n.cfg.Data)
+	var socket net.Listener
+	if n.options.Listen == nil {
+		socket, err = admin.Listen(n.cfg.Data)
+	}
 	if err == nil {
 		err = n.giveUpRoot()
 	}
@@ -212,7 +221,9 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 
 	group.Go(func() error { return n.store.Run(ctx) })
 	group.Go(func() error { return n.queue.Run(ctx, router{n.directory, n.remote}, n.agents()) })
-	group.Go(func() error { return n.serveAdmin(ctx, socket) })
+	if socket != nil {
+		group.Go(func() error { return n.serveAdmin(ctx, socket) })
+	}
 	for i, l := range n.cfg.Listen {
 		server, err := n.server(l)
 		if err != nil {
@@ -247,8 +258,13 @@ func (n *Node) giveUpRoot() error {
 	return nil
 }
 
-// dialFrom returns a Dial that leaves from source; nil, the default, where that is unset.
-func dialFrom(source netip.Addr) remote.Dial {
+// dial returns the Dial of the options, or else one that leaves from the configured source; nil, the
+// default, where that is unset.
+func (n *Node) dial() remote.Dial {
+	source := n.cfg.Remote.Source
+	if n.options.Dial != nil {
+		return n.options.Dial
+	}
 	if !source.IsValid() {
 		return nil
 	}

@@ -48,13 +48,15 @@ type Log struct {
 	watchers map[int]func(Event)
 	nextID   int
 
+	recorded chan struct{} // wakes Run: something is pending
+
 	flushing sync.Mutex // held while pending events go to the store; before mu
 	seq      uint16
 }
 
 // New returns a Log. Call Run to have events written.
 func New(cfg Config) *Log {
-	return &Log{cfg: cfg, watchers: map[int]func(Event){}}
+	return &Log{cfg: cfg, watchers: map[int]func(Event){}, recorded: make(chan struct{}, 1)}
 }
 
 // Record takes e. Past its bound it drops events and counts them.
@@ -75,6 +77,15 @@ func (l *Log) Record(e Event) {
 		return
 	}
 	l.pending = append(l.pending, e)
+	l.wake()
+}
+
+// wake tells Run that something is pending.
+func (l *Log) wake() {
+	select {
+	case l.recorded <- struct{}{}:
+	default:
+	}
 }
 
 // Dropped returns how many events were lost since the start.
@@ -95,17 +106,23 @@ func (l *Log) Watch(f func(Event)) (cancel func()) {
 	}
 }
 
-// Run writes events to the store and deletes old ones until ctx ends; then it writes the rest.
+// Run writes events to the store, flushEvery after the first of them, and deletes old ones until ctx
+// ends; then it writes the rest. While nothing happens it sleeps.
 func (l *Log) Run(ctx context.Context) error {
-	flush, sweep := time.NewTicker(flushEvery), time.NewTicker(sweepEvery)
-	defer flush.Stop()
+	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
+	var flush <-chan time.Time // nil while nothing is pending
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return l.Flush(context.WithoutCancel(ctx))
-		case <-flush.C:
+		case <-l.recorded:
+			if flush == nil {
+				flush = time.After(flushEvery)
+			}
+		case <-flush:
+			flush = nil
 			err = l.Flush(ctx)
 		case <-sweep.C:
 			err = l.sweep(ctx, time.Now())
@@ -163,6 +180,7 @@ func (l *Log) putBack(events []Event) {
 		events = events[len(events)-room:]
 	}
 	l.pending, l.told = append(slices.Clone(events), l.pending...), len(events)
+	l.wake()
 }
 
 func (l *Log) write(ctx context.Context, events []Event) error {

@@ -155,3 +155,26 @@ func BenchmarkRecordAndFlush(b *testing.B) {
 		}
 	}
 }
+
+func TestWatchersAreToldSoonThoughRunSlept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLog()
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- l.Run(ctx) }()
+		told := make(chan time.Time, 2)
+		defer l.Watch(func(Event) { told <- time.Now() })()
+		for range 2 {
+			time.Sleep(5 * time.Hour)
+			l.Record(Event{Step: Access})
+			recorded := time.Now()
+			if d := (<-told).Sub(recorded); d > time.Second {
+				t.Errorf("told after %v, want within a second", d)
+			}
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
