@@ -232,27 +232,43 @@ func (q *Queue) alter(ctx context.Context, id mail.QueueID, start bool, fn func(
 	return nil
 }
 
-// altered brings a change of an entry into memory.
+// altered brings a change of an entry into memory. To start it, the loop reads it again.
 func (d *dispatcher) altered(e *Entry, start bool, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r := d.records[e.ID]
-	switch {
-	case !start && r != nil:
-		r.dropped = true
-		d.forget(r)
-	case !start || d.stopping || !d.shards[shardOf(e.ID)].held:
-	case r == nil:
-		d.admit(e, senderKey(&e.Envelope), true, now)
-	default:
-		for i := range r.entry.Recipients {
-			if p := &r.entry.Recipients[i]; p.State != Active {
-				*p = e.Recipients[i]
-			}
+	r, s := d.records[e.ID], &d.shards[shardOf(e.ID)]
+	if !start {
+		delete(d.urgent, e.ID)
+		if r != nil {
+			r.dropped = true
+			d.forget(r)
+			d.start(now)
 		}
-		d.activate(r, true, now)
+		return
 	}
-	d.start(now)
+	if !s.held {
+		return
+	}
+	d.urgent[e.ID] = true
+	if r != nil {
+		r.alter(e, now)
+	}
+	if s.dueAt(now) {
+		d.poke()
+	}
+}
+
+// alter makes the waiting recipients of r due now. e is how an operator left it; since then only what
+// was held or corrupt cannot have changed.
+func (r *record) alter(e *Entry, now time.Time) {
+	for i := range r.entry.Recipients {
+		switch p := &r.entry.Recipients[i]; {
+		case p.State.schedulable():
+			p.Next = now
+		case p.State == Held || p.State == Corrupt:
+			*p = e.Recipients[i]
+		}
+	}
 }
 
 // Delete removes an entry; nobody is told. A delivery that runs may still end well.

@@ -137,6 +137,11 @@ const (
 // commit records changes, however long that takes. It gives up only when the queue ends or the shard
 // is another node's; what was not recorded is then delivered again.
 func (c *committer) commit(changes []*change) {
+	for _, ch := range changes {
+		if ch.report != nil {
+			c.d.expect(ch.report.ID)
+		}
+	}
 	for pause := firstCommitPause; ; pause = min(2*pause, maxCommitPause) {
 		_, err := c.d.q.kv.Update(context.WithoutCancel(c.d.jobs), shardPartition(c.shard.number), func(tx kv.Txn) error {
 			return c.write(tx, changes)
@@ -282,10 +287,11 @@ func (c *committer) committed(changes []*change) {
 		switch {
 		case ch.report == nil:
 		case ch.reported == putNow:
-			c.d.q.arrived(ch.report, ch.content)
+			c.d.q.arrived(c.d, ch.report, ch.content)
 		case ch.reported == putUnseen:
-			c.d.look(c.shard)
+			c.d.unexpect(ch.report.ID)
 		default:
+			c.d.unexpect(ch.report.ID)
 			c.d.q.discardBlob(ch.report)
 		}
 	}
@@ -296,6 +302,9 @@ func (c *committer) abandon(changes []*change) {
 	c.d.mu.Lock()
 	defer c.d.mu.Unlock()
 	for _, ch := range changes {
+		if ch.report != nil {
+			delete(c.d.arriving, ch.report.ID)
+		}
 		if r := ch.task.record; r.open > 0 {
 			if r.open--; r.open == 0 {
 				c.d.forget(r)

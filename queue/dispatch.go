@@ -29,7 +29,9 @@ type dispatcher struct {
 	mu       sync.Mutex // guards all below, and the fields of shards that say so
 	stopping bool
 	records  map[mail.QueueID]*record
-	senders  map[string]int // records by sender
+	arriving map[mail.QueueID]bool // their commit runs, and who runs it will offer them
+	urgent   map[mail.QueueID]bool // to be tried whatever is known of their destinations
+	senders  map[string]int        // records by sender
 	sched    *scheduler
 	starved  bool // the window was too full to load what is due
 }
@@ -51,6 +53,7 @@ func (q *Queue) Run(ctx context.Context, router Router, agents map[string]Agent)
 	d := &dispatcher{
 		q: q, router: router, agents: agents, jobs: jobs,
 		wake: make(chan struct{}, 1), records: map[mail.QueueID]*record{}, senders: map[string]int{},
+		arriving: map[mail.QueueID]bool{}, urgent: map[mail.QueueID]bool{},
 		sched: newScheduler(q.limits, q.policy),
 	}
 	for i := range d.shards {
@@ -110,12 +113,35 @@ func (d *dispatcher) poke() {
 	}
 }
 
-// offer takes an entry that was just put. A sender that already fills a quarter of the window waits
+// expect keeps the loop off an entry that is about to be committed: it must not load it, serve it and
+// forget it before it is offered, which would serve it again.
+func (d *dispatcher) expect(id mail.QueueID) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.arriving[id] = true
+}
+
+// unexpect gives up on an entry that will not be offered. It may be in the store all the same.
+func (d *dispatcher) unexpect(id mail.QueueID) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	delete(d.arriving, id)
+	d.mu.Unlock()
+	d.look(&d.shards[shardOf(id)])
+}
+
+// offer takes an expected entry that was just put. A sender that already fills a quarter of the window waits
 // in the store, so that the others always find room.
 func (d *dispatcher) offer(e *Entry) {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	delete(d.arriving, e.ID)
 	s := &d.shards[shardOf(e.ID)]
 	if !s.held || d.stopping {
 		return
@@ -127,27 +153,29 @@ func (d *dispatcher) offer(e *Entry) {
 		d.starved = true
 		return
 	}
-	d.admit(e, from, false, now)
+	d.admit(e, from, now)
 	d.start(now)
 }
 
 // admit brings e into memory and sends its due recipients to find their ways. d.mu is held.
-func (d *dispatcher) admit(e *Entry, from string, urgent bool, now time.Time) {
+func (d *dispatcher) admit(e *Entry, from string, now time.Time) {
 	if _, ok := d.records[e.ID]; ok {
 		return
 	}
 	r := &record{entry: e, sender: from}
 	d.records[e.ID] = r
 	d.senders[from]++
-	d.activate(r, urgent, now)
+	d.activate(r, now)
 	if r.open == 0 {
 		d.forget(r)
 	}
 }
 
 // activate sends the recipients of r that are due to find their ways. d.mu is held.
-func (d *dispatcher) activate(r *record, urgent bool, now time.Time) {
+func (d *dispatcher) activate(r *record, now time.Time) {
 	e := r.entry
+	urgent := d.urgent[e.ID]
+	delete(d.urgent, e.ID)
 	domains := map[string][]int{}
 	for i := range e.Recipients {
 		p := &e.Recipients[i]

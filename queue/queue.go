@@ -184,6 +184,8 @@ func (q *Queue) put(ctx context.Context, e *Entry, content []byte, check bool) e
 	if err != nil {
 		return fmt.Errorf("queue: put %s: %w", e.ID, err)
 	}
+	d := q.dispatcher.Load()
+	d.expect(e.ID)
 	var known mail.QueueID
 	write := func(tx kv.Txn) error {
 		if known = ""; check {
@@ -199,34 +201,35 @@ func (q *Queue) put(ctx context.Context, e *Entry, content []byte, check bool) e
 		check = true
 		_, err = q.kv.Update(ctx, shardPartition(shardOf(e.ID)), write)
 	}
+	if err == nil && known == "" {
+		q.arrived(d, e, content)
+		return nil
+	}
+	d.unexpect(e.ID)
 	switch {
 	case errors.Is(err, kv.ErrFull):
 		q.discardBlob(e)
 		return mail.NewStatus(452, "4.3.1", "no space left to store the message, try again later")
 	case err != nil:
 		return fmt.Errorf("queue: put %s: %w", e.ID, err)
-	case known != "":
-		if known != e.ID { // else its blob may be that of the entry
-			q.discardBlob(e)
-		}
-		e.ID = known
-		if d := q.dispatcher.Load(); d != nil {
-			d.look(&d.shards[shardOf(known)]) // who put it may not have lived to offer it
-		}
-		return nil
 	}
-	q.arrived(e, content)
+	if known != e.ID { // else its blob may be that of the entry
+		q.discardBlob(e)
+	}
+	e.ID = known
 	return nil
 }
 
-// arrived tells of an entry that was just committed, and starts its delivery.
-func (q *Queue) arrived(e *Entry, content []byte) {
+// arrived tells of an entry that was just committed and that d expects, and starts its delivery.
+func (q *Queue) arrived(d *dispatcher, e *Entry, content []byte) {
 	q.trace.Record(trace.Event{
 		ID: e.ID, Step: trace.Queue, OK: true, From: sender(e), To: e.addresses(),
 		Text: fmt.Sprintf("queued for %s, %d bytes", people(len(e.Recipients)), e.Size),
 	})
-	d := q.dispatcher.Load()
 	if d == nil {
+		if d = q.dispatcher.Load(); d != nil { // it started meanwhile, and may have read the shard before
+			d.look(&d.shards[shardOf(e.ID)])
+		}
 		return
 	}
 	q.cache.add(e.ID, content)

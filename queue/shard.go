@@ -107,13 +107,13 @@ func (d *dispatcher) endLoad(s *shard, found dueEntries, now time.Time) {
 	}
 	for _, id := range found.active {
 		if r := d.records[id]; r != nil {
-			d.activate(r, false, now)
+			d.activate(r, now)
 			s.dueAt(r.entry.Next())
 		}
 	}
 	for _, e := range found.entries {
 		if !left[e.ID] { // else it was read as it had been before its commit
-			d.admit(e, senderKey(&e.Envelope), false, now)
+			d.admit(e, senderKey(&e.Envelope), now)
 		}
 	}
 	d.start(now)
@@ -122,7 +122,7 @@ func (d *dispatcher) endLoad(s *shard, found dueEntries, now time.Time) {
 func (d *dispatcher) known(id mail.QueueID) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.records[id] != nil
+	return d.records[id] != nil || d.arriving[id]
 }
 
 // dueEntries is what a read of a shard found.
