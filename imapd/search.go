@@ -15,6 +15,10 @@ import (
 func (s *session) search(ctx context.Context, cmd imap.Command) (answer, error) {
 	args := cmd.Args.(*imap.Search)
 	byUID := cmd.Name == "UID SEARCH"
+	// Programs that poll by SEARCH alone must find what came since their last command.
+	if err := s.advance(ctx, false, 0); err != nil {
+		return answer{}, err
+	}
 	criterion, err := s.criterion(&args.Key, args.Charset)
 	var found []int
 	if err == nil {
