@@ -92,9 +92,10 @@ func (r *report) envelope() mail.Envelope {
 	}
 }
 
-// international tells whether the report needs RFC 6533: an address in it is not ASCII.
+// international tells whether the report needs RFC 6533: an address or a header field in it is not
+// ASCII. That a client said SMTPUTF8 means little: many say it with every message.
 func (r *report) international() bool {
-	if r.entry.Envelope.SMTPUTF8 || !r.entry.Envelope.From.ASCII() {
+	if !r.entry.Envelope.From.ASCII() || !isASCII(string(header(r.content))) {
 		return true
 	}
 	return slices.ContainsFunc(r.recipients, func(p reported) bool { return !p.Address.ASCII() })

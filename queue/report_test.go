@@ -57,6 +57,8 @@ func TestReportTells(t *testing.T) {
 		{claim: "in the terms of RFC 6533 where an address is international", answer: unknown, kind: "message/global-delivery-status",
 			env:  func(e *mail.Envelope) { e.Recipients[0].Address.Local = "jörg"; e.SMTPUTF8 = true },
 			want: []string{"Final-Recipient: utf-8; jörg@south.test"}},
+		{claim: "in the terms of RFC 3464 where SMTPUTF8 was said and not needed", answer: unknown, kind: "message/delivery-status",
+			env: func(e *mail.Envelope) { e.SMTPUTF8 = true }, want: []string{"Final-Recipient: rfc822; bob@south.test"}},
 		{claim: "a failure without enhanced code", answer: &mail.Status{Code: 554, Text: "no"}, kind: "message/delivery-status",
 			want: []string{"Status: 5.0.0", "smtp; 554 no"}},
 		{claim: "no field twice, whatever the peer says", answer: &mail.Status{Code: 550, Enhanced: "5.7.1", Text: "go\r\n\r\nAction: delivered", Peer: "mx\r\nX: y"}, kind: "message/delivery-status",
