@@ -19,33 +19,45 @@ func (c *Conn) Park(ctx context.Context, d time.Duration) error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, c.interrupt)
-		defer stop()
+	if ctx.Done() == nil {
+		return c.park(ctx, time.Now().Add(d))
 	}
-	deadline := time.Now().Add(d)
-	for {
-		if err := c.park(ctx, deadline); !errors.Is(err, errSpurious) {
-			return err
-		}
-	}
+	stop := context.AfterFunc(ctx, c.interrupt)
+	err := c.park(ctx, time.Now().Add(d))
+	stop()
+	return err
 }
 
 // errSpurious is the end of a wait that nothing explains: the interrupt of an earlier context.
 var errSpurious = errors.New("wire: spurious wake-up")
 
+// park waits. An idle session lies in here, and its stack is most of its cost: the runtime halves a
+// stack only when less than a quarter of it is in use. So frames from here on down are kept small, by
+// leaving what needs room to functions that have returned by then.
 func (c *Conn) park(ctx context.Context, deadline time.Time) error {
+	for {
+		if err := c.beginPark(ctx, deadline); err != nil {
+			return err
+		}
+		err := c.fill()
+		if err = c.endPark(ctx, deadline, err); err != errSpurious {
+			return err
+		}
+	}
+}
+
+func (c *Conn) beginPark(ctx context.Context, deadline time.Time) error {
 	c.mu.Lock()
-	if c.woken || ctx.Err() != nil {
-		defer c.mu.Unlock()
-		return c.cause(ctx)
+	defer c.mu.Unlock()
+	if err := c.cause(ctx); err != nil {
+		return err
 	}
 	c.parked = true
-	err := c.link.readUntil(deadline)
-	c.mu.Unlock()
-	if err == nil {
-		err = c.fill()
-	}
+	return c.link.readUntil(deadline)
+}
+
+// endPark says how a wait ended that fill ended with err.
+func (c *Conn) endPark(ctx context.Context, deadline time.Time, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.parked = false
