@@ -239,4 +239,3 @@ func (l *nodeLog) String() string {
 	text := l.text.Bytes()
 	return string(text[max(0, len(text)-most):])
 }
-
