@@ -122,11 +122,3 @@ func (m *Message) peer() string {
 	}
 	return name + " [" + o.IP.String() + "]"
 }
-
-func (m *Message) addresses() []mail.Address {
-	a := make([]mail.Address, len(m.Envelope.Recipients))
-	for i, r := range m.Envelope.Recipients {
-		a[i] = r.Address
-	}
-	return a
-}
