@@ -11,8 +11,8 @@ import (
 	"posthaste/trace"
 )
 
-// message is what Ann writes. It is whole, so that it must arrive below our header lines as it is.
-const message = "From: Ann North <ann@north.test>\r\n" +
+// letter is what Ann writes. It is whole, so that it must arrive below our header lines as it is.
+const letter = "From: Ann North <ann@north.test>\r\n" +
 	"To: Bob South <%s>\r\n" +
 	"Subject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?= from the north\r\n" +
 	"Date: %s\r\n" +
@@ -33,7 +33,7 @@ func (w *world) play(ctx context.Context) error {
 		to = "nobody@south.test"
 	}
 	now := time.Now()
-	content := fmt.Appendf(nil, message, to, now.Format(time.RFC1123Z), now.UnixNano())
+	content := fmt.Appendf(nil, letter, to, now.Format(time.RFC1123Z), now.UnixNano())
 	if err := submit(w.north.address("submission"), w.clientTLS(w.north), ann, to, content); err != nil {
 		return fmt.Errorf("submission: %w", err)
 	}

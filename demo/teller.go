@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"posthaste/message"
 	"posthaste/trace"
 )
 
@@ -32,6 +32,9 @@ type teller struct {
 func newTeller(o Options) *teller {
 	return &teller{out: o.Out, json: o.JSON, color: o.Color, seen: map[trace.Step]bool{}, news: make(chan struct{})}
 }
+
+// maxShown bounds what is shown of a report, in bytes.
+const maxShown = 16 << 10
 
 // settle is how long an event is held back, so that those of other nodes, which tell theirs every 100
 // ms, can be put before it.
@@ -150,9 +153,9 @@ func (t *teller) arrived(added []byte) {
 
 func (t *teller) reported(report []byte) {
 	t.say("\nAnn reads this report by IMAP and by POP3:\n")
-	_, body, _ := bytes.Cut(report, []byte("\r\n\r\n"))
-	if _, readable, ok := bytes.Cut(body, []byte("\r\n\r\n")); ok {
-		body, _, _ = bytes.Cut(readable, []byte("\r\n--"))
+	body := report
+	if parts := message.Parse(report).Root.Children; len(parts) > 0 {
+		body = []byte(parts[0].Text(maxShown))
 	}
 	t.say("%s", t.style("2", indent(body)))
 }

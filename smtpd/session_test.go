@@ -168,7 +168,7 @@ func TestTraceTellsTheStory(t *testing.T) {
 	}
 	want := []string{
 		"connect true c.test [local] connected to our mx service",
-		"receive false refused the recipient nobody@north.test: no such user",
+		"check false refused the recipient nobody@north.test: no such user",
 		"receive true took a message of 3 bytes from bob@client.test for ann@north.test",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {

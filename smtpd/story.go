@@ -64,14 +64,14 @@ func (s *session) traceLogin(mechanism string, err error) {
 }
 
 func (s *session) traceRefusedSender(from mail.ReversePath, status *mail.Status) {
-	s.record(trace.Event{Step: s.step(), Asked: "MAIL FROM:" + from.Path(), Answered: status.Error(), From: from.Path(),
+	s.record(trace.Event{Step: trace.Check, Asked: "MAIL FROM:" + from.Path(), Answered: status.Error(), From: from.Path(),
 		Text: fmt.Sprintf("refused mail from %s: %s", from.Path(), status.Text)})
 	s.cfg.Log.Info("sender refused", "session", s.info.ID, "peer", s.peer, "from", from.Path(), "status", status.Error())
 }
 
 func (s *session) traceRefusedRecipient(to mail.Address, status *mail.Status) {
 	from := s.tx.env.From.Path()
-	s.record(trace.Event{Step: s.step(), Asked: "RCPT TO:<" + to.String() + ">", Answered: status.Error(),
+	s.record(trace.Event{Step: trace.Check, Asked: "RCPT TO:<" + to.String() + ">", Answered: status.Error(),
 		From: from, To: []mail.Address{to}, Text: fmt.Sprintf("refused the recipient %s: %s", to, status.Text)})
 	s.cfg.Log.Info("recipient refused", "session", s.info.ID, "peer", s.peer, "from", from, "to", to.String(), "status", status.Error())
 }
