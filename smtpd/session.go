@@ -98,12 +98,9 @@ func (s *session) end() {
 
 // converse speaks until the session is over; it always returns an error.
 func (s *session) converse(drain, work context.Context) error {
-	if s.cfg.ImplicitTLS {
-		if err := s.startTLS(work); err != nil {
-			return err
-		}
+	if err := s.greet(work); err != nil {
+		return err
 	}
-	s.reply(mail.NewStatus(220, "", s.greeting()))
 	for {
 		line, err := s.readCommand(drain)
 		if err != nil {
@@ -115,11 +112,19 @@ func (s *session) converse(drain, work context.Context) error {
 	}
 }
 
-func (s *session) greeting() string {
-	if s.cfg.Mode == LMTP {
-		return s.cfg.Hostname + " LMTP Posthaste"
+// greet begins the session, under TLS where that comes first.
+func (s *session) greet(ctx context.Context) error {
+	if s.cfg.ImplicitTLS {
+		if err := s.startTLS(ctx); err != nil {
+			return err
+		}
 	}
-	return s.cfg.Hostname + " ESMTP Posthaste"
+	protocol := " ESMTP "
+	if s.cfg.Mode == LMTP {
+		protocol = " LMTP "
+	}
+	s.say(220, "", s.cfg.Hostname+protocol+"Posthaste")
+	return nil
 }
 
 // readCommand waits for a command line. What is wrong with the line itself is answered here.

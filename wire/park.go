@@ -19,11 +19,12 @@ func (c *Conn) Park(ctx context.Context, d time.Duration) error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
+	c.deadline = time.Now().Add(d)
 	if ctx.Done() == nil {
-		return c.park(ctx, time.Now().Add(d))
+		return c.park(ctx)
 	}
 	stop := context.AfterFunc(ctx, c.interrupt)
-	err := c.park(ctx, time.Now().Add(d))
+	err := c.park(ctx)
 	stop()
 	return err
 }
@@ -34,30 +35,30 @@ var errSpurious = errors.New("wire: spurious wake-up")
 // park waits. An idle session lies in here, and its stack is most of its cost: the runtime halves a
 // stack only when less than a quarter of it is in use. So frames from here on down are kept small, by
 // leaving what needs room to functions that have returned by then.
-func (c *Conn) park(ctx context.Context, deadline time.Time) error {
+func (c *Conn) park(ctx context.Context) error {
 	for {
-		if err := c.beginPark(ctx, deadline); err != nil {
+		if err := c.beginPark(ctx); err != nil {
 			return err
 		}
 		err := c.fill()
-		if err = c.endPark(ctx, deadline, err); err != errSpurious {
+		if err = c.endPark(ctx, err); err != errSpurious {
 			return err
 		}
 	}
 }
 
-func (c *Conn) beginPark(ctx context.Context, deadline time.Time) error {
+func (c *Conn) beginPark(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.cause(ctx); err != nil {
 		return err
 	}
 	c.parked = true
-	return c.link.readUntil(deadline)
+	return c.link.readUntil(c.deadline)
 }
 
 // endPark says how a wait ended that fill ended with err.
-func (c *Conn) endPark(ctx context.Context, deadline time.Time, err error) error {
+func (c *Conn) endPark(ctx context.Context, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.parked = false
@@ -67,7 +68,7 @@ func (c *Conn) endPark(ctx context.Context, deadline time.Time, err error) error
 	if cause := c.cause(ctx); cause != nil {
 		return cause
 	}
-	if time.Now().Before(deadline) {
+	if time.Now().Before(c.deadline) {
 		return errSpurious
 	}
 	return err

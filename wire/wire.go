@@ -54,10 +54,12 @@ type Conn struct {
 	maxLine int
 	timeout time.Duration // for reading
 
-	in   buffer // input not yet consumed
-	long []byte // a line that does not fit into in
-	out  buffer // output not yet sent
-	werr error  // the first failed write, which all later ones repeat
+	in       buffer    // input not yet consumed
+	long     []byte    // a line that does not fit into in
+	out      buffer    // output not yet sent
+	deadline time.Time // of the present Park
+
+	werr error // the first failed write, which all later ones repeat
 
 	mu     sync.Mutex // guards parked, woken, and tls against Close
 	parked bool
