@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -215,9 +214,6 @@ func (d *dispatcher) close(t *task, answers []*mail.Status, now time.Time) {
 	d.shards[shardOf(t.record.entry.ID)].committer.add(closing{task: t, answers: answers, at: now})
 }
 
-// routesPerDomain bounds the searches for the way to one domain, which all wait for the same DNS.
-const routesPerDomain = 2
-
 // place lets t wait at a destination, or defers it at once. d.mu is held.
 func (d *dispatcher) place(t *task, key string, limit int, now time.Time) {
 	if answer := d.sched.add(t, key, limit, now); answer != nil {
@@ -268,74 +264,6 @@ func (d *dispatcher) nextTask(now time.Time) *task {
 		}
 		d.sched.cancel(t)
 	}
-}
-
-// findWays asks the router for each recipient of t and places the tasks that come of it.
-func (d *dispatcher) findWays(t *task) *task {
-	var answers []*mail.Status
-	var failed []int
-	ways := map[string]*way{}
-	for _, i := range t.recipients {
-		route, err := d.route(t.record.entry.ID, t.record.entry.Recipients[i].Address)
-		if err != nil {
-			failed, answers = append(failed, i), append(answers, mail.StatusOf(err))
-			continue
-		}
-		key := route.Agent + "\x00" + route.Destination
-		if ways[key] == nil {
-			ways[key] = &way{key: key, route: route}
-		}
-		ways[key].recipients = append(ways[key].recipients, i)
-	}
-	now := time.Now()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.finishTask(t, answers, len(ways) == 0 && hostFailed(answers), now)
-	r := t.record
-	r.open += len(ways)
-	if len(failed) > 0 {
-		d.close(&task{record: r, recipients: failed}, answers, now)
-	} else {
-		r.open--
-	}
-	for _, w := range ways {
-		d.split(r, w, t.urgent, now)
-	}
-	return d.following(now)
-}
-
-// A way is a route that some recipients of an entry share.
-type way struct {
-	key        string
-	route      Route
-	recipients []int
-}
-
-// split makes tasks of at most Limits.Batch recipients. Its caller counted one of them open.
-func (d *dispatcher) split(r *record, w *way, urgent bool, now time.Time) {
-	r.open--
-	for left := w.recipients; len(left) > 0; {
-		n := min(len(left), d.q.limits.Batch)
-		t := &task{record: r, recipients: left[:n:n], route: w.route, sender: r.sender, urgent: urgent}
-		left = left[n:]
-		r.open++
-		d.place(t, w.key, w.route.Limit, now)
-	}
-}
-
-func (d *dispatcher) route(id mail.QueueID, to mail.Address) (route Route, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			d.q.log.Error("queue: the router panicked", "to", to, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("queue: the router panicked: %v", p)
-		}
-	}()
-	route, err = d.router.Route(d.jobs, id, to)
-	if err == nil && d.agents[route.Agent] == nil {
-		err = fmt.Errorf("queue: the route to %s names the unknown agent %q", to, route.Agent)
-		d.q.log.Error("queue: no such delivery agent", "to", to, "agent", route.Agent)
-	}
-	return route, err
 }
 
 // finishTask gives t back to the scheduler, and defers what a suspension sends back. d.mu is held.
