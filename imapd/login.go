@@ -149,6 +149,7 @@ func (s *session) loginFailed(ctx context.Context, asked string, err error) erro
 		result = no("AUTHENTICATIONFAILED", "wrong login or password")
 	case errors.Is(err, sasl.ErrSyntax):
 		result = bad("%v", err)
+	case errors.Is(err, auth.ErrBusy):
 	default:
 		s.log.Error("imapd: a login could not be checked", "err", err)
 	}

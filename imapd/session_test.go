@@ -151,3 +151,19 @@ func TestStartTLS(t *testing.T) {
 		t.Errorf("a command sent ahead of TLS was answered: %q", got)
 	}
 }
+
+func TestSessionsOverTheLimitWait(t *testing.T) {
+	site := newSite(t, func(c *Config) { c.MaxSessions = 1 })
+	addr := site.listen(t)
+	first, second := dial(t, addr), dial(t, addr)
+	p := &peer{first, bufio.NewReader(first)}
+	p.expect(t, 0, "* OK *")
+	second.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	q := &peer{second, bufio.NewReader(second)}
+	if line, err := q.ReadString('\n'); err == nil {
+		t.Errorf("a second session was greeted: %q", line)
+	}
+	second.SetReadDeadline(time.Now().Add(time.Minute))
+	first.Close()
+	q.expect(t, 1, "* OK *")
+}
