@@ -1,0 +1,201 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"posthaste/admin"
+	"posthaste/config"
+	"posthaste/kv"
+	"posthaste/node"
+	"posthaste/queue"
+)
+
+// Password is that of every account.
+const Password = "correct horse battery"
+
+// resolver is the address at which every machine finds the DNS.
+const resolver = "192.0.2.253:53"
+
+// A Host is a machine that runs a node. Its methods are for the goroutine of the test.
+type Host struct {
+	Name   string // of the host, such as "mx.north.test"
+	IP     netip.Addr
+	Config *config.Config // may be changed before Start
+
+	world    *World
+	disk     *disk
+	mount    *mount
+	node     *node.Node
+	store    kv.Store
+	stop     context.CancelFunc
+	stopped  chan struct{}
+	starts   int
+	deafness atomic.Bool // its resolver does not answer
+	dead     *atomic.Bool
+}
+
+// Host adds a machine with a node, which serves "mx", "submission" and "imap" once it is started. Its
+// name stands in the DNS.
+func (w *World) Host(name string) *Host {
+	h := &Host{Name: name, IP: w.address(), world: w, disk: newDisk(w.Rand(uint64(100 + len(w.hosts))))}
+	w.hosts = append(w.hosts, h)
+	w.DNS.Host(name, h.IP.String())
+	c := config.Default()
+	c.Hostname = name
+	c.TLS.PlaintextAuth = true
+	c.DNS.Servers = []string{resolver}
+	for service, port := range map[string]int{"mx": 25, "submission": 587, "imap": 143} {
+		c.Listen = append(c.Listen, config.Listen{Service: service, Address: fmt.Sprintf("%s:%d", h.IP, port)})
+	}
+	h.Config = c
+	return h
+}
+
+// Domain makes the host serve a domain with accounts, and be its MX at preference 10. The host runs.
+func (h *Host) Domain(domain string, users ...string) {
+	h.world.t.Helper()
+	h.world.DNS.MX(domain, 10, h.Name)
+	_, err := h.node.Admin().AddDomain(background(), admin.DomainRequest{Name: domain})
+	h.world.must(err, "add domain %s", domain)
+	for _, user := range users {
+		_, err := h.node.Admin().AddAccount(background(), admin.AccountRequest{Address: user + "@" + domain, Password: Password})
+		h.world.must(err, "add account %s@%s", user, domain)
+	}
+}
+
+// Backup makes the host a backup MX for a domain, at preference 20. The host runs.
+func (h *Host) Backup(domain string) {
+	h.world.t.Helper()
+	h.world.DNS.MX(domain, 20, h.Name)
+	_, err := h.node.Admin().AddDomain(background(), admin.DomainRequest{Name: domain, Relay: true})
+	h.world.must(err, "add relay domain %s", domain)
+}
+
+// Admin returns the administrative operations of the node that runs.
+func (h *Host) Admin() *admin.Admin { return h.node.Admin() }
+
+// Running tells whether the host has power.
+func (h *Host) Running() bool { return h.node != nil }
+
+// SetDNS says whether the host's resolver answers.
+func (h *Host) SetDNS(works bool) { h.deafness.Store(!works) }
+
+// SetFull says whether the host's disk is full.
+func (h *Host) SetFull(full bool) { h.disk.full.Store(full) }
+
+// Start runs the node on what is on the disk and returns once it accepts connections.
+func (h *Host) Start() {
+	w := h.world
+	w.t.Helper()
+	dead := new(atomic.Bool)
+	h.dead = dead
+	store, err := h.disk.open(func(err error) {
+		if !dead.Load() {
+			w.t.Errorf("%s: fatal: %v", h.Name, err)
+		}
+	})
+	w.must(err, "open the store of %s", h.Name)
+	h.store = store
+	h.mount = &mount{Store: h.disk.blobs}
+	c := *h.Config
+	c.Data = w.t.TempDir() // certificate and spool, which need not survive
+	h.node, err = node.Open(background(), &c, w.log.With("host", h.Name), node.Options{
+		InProcess: true, FreeSpace: h.disk.free, KV: store, Blobs: h.mount,
+		Listen: func(_, address string) (net.Listener, error) { return w.Net.Listen(address) },
+		Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+			return w.Net.Dial(ctx, h.IP, address)
+		},
+		Exchange: h.exchange,
+	})
+	w.must(err, "open the node of %s", h.Name)
+	w.Net.powerOn(h.IP)
+	h.starts++
+	ctx, stop := context.WithCancel(background())
+	ready, stopped := make(chan struct{}), make(chan struct{})
+	h.stop, h.stopped = stop, stopped
+	n := h.node
+	w.running.Go(func() {
+		defer close(stopped)
+		if err := n.Run(ctx, func() { close(ready) }); err != nil && !dead.Load() {
+			w.t.Errorf("%s ended: %v", h.Name, err)
+		}
+	})
+	select {
+	case <-ready:
+	case <-stopped:
+		w.t.Fatalf("%s did not start", h.Name)
+	}
+}
+
+// exchange asks the DNS of the world, if it answers us.
+func (h *Host) exchange(ctx context.Context, network, server string, query []byte) ([]byte, error) {
+	if h.deafness.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return h.world.DNS.Exchange(ctx, network, server, query)
+}
+
+// Crash takes the power away: from one moment to the next nothing leaves the machine, and what was not
+// synced is lost.
+func (h *Host) Crash() {
+	if h.node == nil {
+		return
+	}
+	h.dead.Store(true)
+	h.mount.over.Store(true)
+	h.world.Net.powerOff(h.IP) // before the disk: what was promised on the network is on it
+	h.disk.crash()
+	h.stop() // the code that ran goes on for a while, in a world that nobody sees
+	h.node = nil
+}
+
+// Stop ends the node as SIGTERM does, and waits for it.
+func (h *Host) Stop() {
+	if h.node == nil {
+		return
+	}
+	h.stop()
+	<-h.stopped
+	h.node = nil
+}
+
+// Queue returns what is in the queue of the host; nothing while it has no power.
+func (h *Host) Queue() []*queue.Entry {
+	if h.node == nil {
+		return nil
+	}
+	var entries []*queue.Entry
+	for e, err := range h.node.Admin().QueueList(background(), admin.QueueRequest{}) {
+		h.world.must(err, "list the queue of %s", h.Name)
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// Address returns the address of a service for [Network.Dial].
+func (h *Host) Address(service string) string { return h.node.Address(service) }
+
+// Outage takes the power away for some time.
+func (h *Host) Outage(d time.Duration) {
+	h.Crash()
+	time.Sleep(d)
+	h.Start()
+}
+
+// WatchMail calls f, which must not block, when something changes in an account, until cancel.
+func (h *Host) WatchMail(address string, f func()) (cancel func()) {
+	for account, err := range h.Admin().Accounts(background(), admin.DomainRequest{}) {
+		h.world.must(err, "list the accounts of %s", h.Name)
+		if account.Address.String() == address {
+			return h.store.Watch(kv.Partition("account/"+account.ID.String()), func(kv.Version) { f() })
+		}
+	}
+	h.world.t.Fatalf("%s has no account %s", h.Name, address)
+	return nil
+}
