@@ -31,7 +31,7 @@ var layers = []string{
 	"auth",
 	"directory",
 	"imap",
-	"message smtp pop3",
+	"message smtp pop3 mailfile",
 	"wire",
 	"dns",
 	"cert",

@@ -38,7 +38,7 @@ func (r router) Route(ctx context.Context, id mail.QueueID, to mail.Address) (qu
 	if err != nil {
 		return queue.Route{}, err
 	}
-	return queue.Route{Agent: agentRemote, Destination: dest.Key}, nil
+	return queue.Route{Agent: agentRemote, Destination: dest.Key, Via: dest}, nil
 }
 
 func (n *Node) agents() map[string]queue.Agent {
@@ -56,17 +56,8 @@ func (a localAgent) Deliver(ctx context.Context, job queue.Job) []*mail.Status {
 // A remoteAgent delivers queued mail to other hosts.
 type remoteAgent struct{ remote *remote.Agent }
 
-// Deliver routes the job again, from the resolver's cache, and hands it on. Recipients of one job
-// share their hosts, so the first one's domain stands for all.
+// Deliver hands the job to the hosts that were found when it was routed.
 func (a remoteAgent) Deliver(ctx context.Context, job queue.Job) []*mail.Status {
-	recipients := job.Envelope.Recipients
-	dest, err := a.remote.Route(ctx, job.Envelope.ID, recipients[0].Address.Domain)
-	if err != nil {
-		answers := make([]*mail.Status, len(recipients))
-		for i := range answers {
-			answers[i] = mail.StatusOf(err)
-		}
-		return answers
-	}
-	return a.remote.Deliver(ctx, job.Envelope, recipients, job.Content, dest)
+	dest := job.Route.Via.(remote.Destination)
+	return a.remote.Deliver(ctx, job.Envelope, job.Envelope.Recipients, job.Content, dest)
 }
