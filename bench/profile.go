@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"syscall"
+	"time"
+
+	"posthaste/admin"
+	"posthaste/config"
+	"posthaste/dns/dnstest"
+	"posthaste/node"
+)
+
+// profiledUsers is how many accounts the node of profile has.
+const profiledUsers = 20
+
+// profile runs a node in this process and the rest of the command line, a command of bench, in
+// another, and writes cpu.prof and allocs.prof of the node alone:
+//
+//	bench profile -out /tmp/p inbound -c 10 -n 20000
+func profile(args []string) (err error) {
+	f := newFlags("profile")
+	out := f.String("out", ".", "directory for the profiles")
+	f.Parse(args)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	dir, err := os.MkdirTemp("", "bench-profile-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	logFile, err := os.Create(filepath.Join(*out, "node.log"))
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	n, err := openNode(ctx, dir, slog.New(slog.NewTextHandler(logFile, nil)))
+	if err != nil {
+		return err
+	}
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- n.Run(ctx, func() { close(ready) }) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ready:
+	}
+	err = profileLoad(ctx, n, *out, f.Args())
+	stop()
+	if endErr := <-ended; err == nil {
+		err = endErr
+	}
+	return err
+}
+
+// openNode makes a node in dir with the users of the bench.
+func openNode(ctx context.Context, dir string, log *slog.Logger) (*node.Node, error) {
+	text := fmt.Sprintf("hostname = \"mx.bench.example\"\ndata = %q\n[tls]\nplaintext_auth = true\n", dir)
+	for _, service := range []string{"mx", "submission", "imap"} {
+		text += fmt.Sprintf("[[listen]]\nservice = %q\naddress = \"127.0.0.1:0\"\n", service)
+	}
+	cfg, err := config.Parse("bench", []byte(text))
+	if err != nil {
+		return nil, err
+	}
+	n, err := node.Open(ctx, cfg, log, node.Options{InProcess: true})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := n.Admin().AddDomain(ctx, admin.DomainRequest{Name: "bench.example"}); err != nil {
+		return nil, err
+	}
+	for i := range profiledUsers {
+		if _, err := n.Admin().AddAccount(ctx, admin.AccountRequest{Address: userName(i, profiledUsers), Password: password}); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// profileLoad profiles while a command of bench runs against n.
+func profileLoad(ctx context.Context, n *node.Node, out string, args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("which command makes the load?")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args = append([]string{args[0], "-imap", n.Address("imap")}, args[1:]...)
+	if args[0] == "inbound" {
+		args = append(args, "-smtp", n.Address("mx"), "-pids", fmt.Sprint(os.Getpid()))
+	}
+	cmd := exec.CommandContext(ctx, self, args...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cpu, err := os.Create(filepath.Join(out, "cpu.prof"))
+	if err != nil {
+		return err
+	}
+	defer cpu.Close()
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return err
+	}
+	before, start := memStats(), processTime()
+	err = cmd.Run()
+	after, used := memStats(), processTime()-start
+	pprof.StopCPUProfile()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("the node used %v of CPU, allocated %d MiB in %d objects, collected garbage %d times\n", used,
+		(after.TotalAlloc-before.TotalAlloc)>>20, after.Mallocs-before.Mallocs, after.NumGC-before.NumGC)
+	allocs, err := os.Create(filepath.Join(out, "allocs.prof"))
+	if err != nil {
+		return err
+	}
+	defer allocs.Close()
+	return pprof.Lookup("allocs").WriteTo(allocs, 0)
+}
+
+func memStats() (m runtime.MemStats) {
+	runtime.ReadMemStats(&m)
+	return m
+}
+
+// processTime returns the CPU time of this process without that of its children.
+func processTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// serveDNS answers for the names of the bench until it is interrupted.
+func serveDNS(args []string) error {
+	f := newFlags("dns")
+	address := f.String("listen", "127.0.0.1:5353", "address to listen on")
+	domains := f.Int("domains", 20, "domains that have a mail host on loopback")
+	f.Parse(args)
+	s := dnstest.New()
+	for i := range *domains {
+		domain := fmt.Sprintf("dest%d.example", i+1)
+		s.MX(domain, 10, domain)
+		s.Addr(domain, "127.0.0.1")
+	}
+	if err := s.Listen(*address); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return s.Serve(ctx)
+}
