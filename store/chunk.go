@@ -117,7 +117,7 @@ func (c *emailChunk) encode(version mail.ModSeq) []byte {
 }
 
 func decodeEmailChunk(n uint64, value []byte) (*emailChunk, error) {
-	d := decoder{b: value}
+	d := decoder{b: value, rows: chunkRows}
 	d.format(1)
 	d.uvarint() // the version it is true for: see progress.snapshot
 	c := &emailChunk{n: n, rows: d.emailRows()}
@@ -175,7 +175,7 @@ func (c *memberChunk) encode(version mail.ModSeq) []byte {
 }
 
 func decodeMemberChunk(n uint64, value []byte) (*memberChunk, error) {
-	d := decoder{b: value}
+	d := decoder{b: value, rows: chunkRows}
 	d.format(1)
 	d.uvarint() // the version it is true for: see progress.snapshot
 	c := newMemberChunk(n)

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
@@ -36,7 +37,7 @@ func newCodec() (*codec, error) {
 	if err != nil {
 		return nil, err
 	}
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxEmailBytes), zstd.WithDecoderLowmem(true))
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +70,11 @@ func (c *codec) unpack(dst, packed []byte, size int64) ([]byte, error) {
 	if len(packed) == 0 {
 		return nil, fmt.Errorf("empty body: %w", kv.ErrCorrupt)
 	}
+	if size < 0 || size > maxEmailBytes {
+		return nil, fmt.Errorf("body of %d bytes: %w", size, kv.ErrCorrupt)
+	}
 	have := len(dst)
+	dst = slices.Grow(dst, int(size)) // a zstd frame cannot grow past this
 	var err error
 	switch packed[0] {
 	case packedRaw:
@@ -78,7 +83,7 @@ func (c *codec) unpack(dst, packed []byte, size int64) ([]byte, error) {
 		if n, lenErr := s2.DecodedLen(packed[1:]); lenErr != nil || int64(n) != size {
 			return nil, fmt.Errorf("body has not the %d bytes it should: %w", size, kv.ErrCorrupt)
 		}
-		dst = append(dst, make([]byte, size)...)
+		dst = dst[:have+int(size)]
 		_, err = s2.Decode(dst[have:], packed[1:])
 	case packedZstd:
 		dst, err = c.decoder.DecodeAll(packed[1:], dst)

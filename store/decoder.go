@@ -10,8 +10,9 @@ import (
 // A decoder reads what the append functions wrote. After a failure it yields zeros; the caller asks
 // err once at the end.
 type decoder struct {
-	b   []byte
-	bad bool
+	b    []byte
+	bad  bool
+	rows int // how many more rows the value may have
 }
 
 func (d *decoder) fail() {

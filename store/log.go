@@ -135,7 +135,7 @@ func appendMembers(dst []byte, part byte, list []members) []byte {
 }
 
 func decodeChange(version mail.ModSeq, value []byte) (*change, error) {
-	d := decoder{b: value}
+	d := decoder{b: value, rows: maxRows}
 	d.format(logFormat)
 	c := &change{version: version, when: d.varint()}
 	for len(d.b) > 0 {

@@ -125,17 +125,18 @@ func appendEmailRows(dst []byte, rows []emailRow) []byte {
 	return appendColumn(dst, n, func(i int) uint64 { return rows[i].keywords.high })
 }
 
-// maxRows bounds the rows in one value, so that a corrupt count costs no memory: more than any commit
-// can change.
+// maxRows bounds the rows in one value, because a few bytes can stand for any number of equal rows:
+// more than any commit can change.
 const maxRows = 1 << 20
 
-// rowCount reads a count of rows.
+// rowCount reads a count of rows, which counts against what the value may have.
 func (d *decoder) rowCount() int {
 	n := d.uvarint()
-	if n > maxRows || n > 0 && len(d.b) == 0 {
+	if n > uint64(d.rows) || n > 0 && len(d.b) == 0 {
 		d.fail()
 		return 0
 	}
+	d.rows -= int(n)
 	return int(n)
 }
 
