@@ -134,6 +134,20 @@ func TestRenameTakesWhatIsBelowAlong(t *testing.T) {
 	}
 }
 
+func TestCreateSubscribesNothing(t *testing.T) {
+	_, a := newStore(t)
+	before, err := a.Subscriptions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.CreateMailbox(t.Context(), "a/b/c", ""); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := a.Subscriptions(t.Context()); err != nil || !slices.Equal(after, before) {
+		t.Errorf("subscriptions %v, %v; want %v", after, err, before)
+	}
+}
+
 func TestRenameInboxLeavesItEmpty(t *testing.T) {
 	s, a := newStore(t)
 	fill(t, s, a, 3)

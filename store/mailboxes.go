@@ -160,21 +160,8 @@ func (w *writer) makeParents(boxes []boxRecord, name string) (parent MailboxID, 
 			missing = true
 		}
 		parent = w.newBox(boxRecord{Parent: parent, Name: level}).ID
-		w.subscribe(pathOfNew(w, boxes, parent), true)
 	}
 	return parent, leaf, nil
-}
-
-// pathOfNew returns the whole name of a mailbox that this commit made.
-func pathOfNew(w *writer, boxes []boxRecord, id MailboxID) string {
-	all := slices.Clone(boxes)
-	for _, box := range w.boxes {
-		if _, ok := findBox(all, box.ID); !ok {
-			all = append(all, *box)
-		}
-	}
-	i, _ := findBox(all, id)
-	return path(all, &all[i])
 }
 
 // RenameMailbox gives a mailbox a new name; those below move along, subscriptions too. Renaming INBOX
