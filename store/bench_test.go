@@ -237,6 +237,8 @@ func BenchmarkAppend(b *testing.B) {
 	a := s.Account(1)
 	raw := benchMail(1, 4096)
 	b.SetParallelism(5)
+	cpu := cpuTime()
+	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			m, err := s.Prepare(context.Background(), raw)
@@ -250,4 +252,5 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "mails/s")
+	b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(b.N), "cpu-µs/mail")
 }

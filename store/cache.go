@@ -1,8 +1,6 @@
 package store
 
-import (
-	"time"
-)
+import "time"
 
 // cached counts the rows of a, which grew, and drops the rows of accounts that were not used for
 // longest while all together pass the bound.
@@ -40,19 +38,15 @@ func (s *Store) leastUsed(but *Account) *Account {
 	return oldest
 }
 
-// dropUnused drops the rows, and the handles, of accounts that were not used since.
+// dropUnused drops the rows of accounts that were not used since. The handles stay, some hundred bytes
+// each, so that sessions of one account always share one.
 func (s *Store) dropUnused(since time.Time) {
 	s.mu.Lock()
 	var unused []*Account
-	for id, a := range s.accounts {
-		used, loaded := a.lastUse()
-		if !used.Before(since) {
-			continue
-		}
-		if loaded {
+	for _, a := range s.accounts {
+		if used, loaded := a.lastUse(); loaded && used.Before(since) {
 			unused = append(unused, a)
 		}
-		delete(s.accounts, id) // who holds the handle may go on using it
 	}
 	s.mu.Unlock()
 	for _, a := range unused {

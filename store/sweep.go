@@ -86,7 +86,9 @@ func (s *Store) sweepAccount(ctx context.Context, id mail.AccountID) error {
 		return err
 	}
 	var p progress
+	var version mail.ModSeq
 	err := s.cfg.KV.View(ctx, a.partition, func(r kv.Reader) (err error) {
+		version = mail.ModSeq(r.Version())
 		if _, err = getHead(r); err == nil {
 			p, err = getProgress(r)
 		}
@@ -97,6 +99,11 @@ func (s *Store) sweepAccount(ctx context.Context, id mail.AccountID) error {
 	}
 	if err != nil {
 		return err
+	}
+	if version >= p.snapshot+snapshotEvery {
+		if err := a.snapshot(ctx); err != nil {
+			return err
+		}
 	}
 	if err := a.trimLog(ctx, p.floor); err != nil {
 		return err
