@@ -9,6 +9,8 @@
 // Output is flushed when reading has to wait, so that all replies to one batch of pipelined commands
 // leave in one write (RFC 2920) and no reply is ever forgotten in the buffer.
 //
+// A [Service] takes in such connections for a server, within limits, until it is told to end.
+//
 // A Conn belongs to one goroutine. Only [Conn.Wake] and [Conn.Close] may be called from others.
 package wire
 
@@ -91,7 +93,7 @@ func (c *Conn) SetTimeouts(read, write time.Duration) {
 // SetMaxLine changes the longest line, its CRLF included.
 func (c *Conn) SetMaxLine(n int) { c.maxLine = n }
 
-// RemoteAddr returns the address of the peer, IPv4 never mapped into IPv6, and the zero AddrPort
+// RemoteAddr returns the address of the peer, IPv4 never mapped into IPv6 and no zone, and the zero AddrPort
 // where the connection has none (a pipe, a Unix socket).
 func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.nc.RemoteAddr()) }
 
@@ -114,7 +116,7 @@ func (c *Conn) Close() error {
 func addrPort(a net.Addr) netip.AddrPort {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		ap := tcp.AddrPort()
-		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+		return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 	}
 	if a == nil {
 		return netip.AddrPort{}
@@ -123,5 +125,5 @@ func addrPort(a net.Addr) netip.AddrPort {
 	if err != nil {
 		return netip.AddrPort{}
 	}
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }
