@@ -46,24 +46,26 @@ func runSyncs(t *testing.T, cfg Config) {
 }
 
 // begin runs f in the background; the result comes on the channel.
-func begin(f func() error) <-chan error {
+func begin(f func() error) chan error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	return done
 }
 
 // isHeld fails when one of calls ended though the disk is held back.
-func isHeld(t *testing.T, calls ...<-chan error) {
+func isHeld(t *testing.T, calls ...chan error) {
 	t.Helper()
 	synctest.Wait()
 	for i, call := range calls {
 		if len(call) > 0 {
-			t.Errorf("call %d returned %v before the sync", i, <-call)
+			err := <-call
+			t.Errorf("call %d returned %v before the sync", i, err)
+			call <- err
 		}
 	}
 }
 
-func ended(t *testing.T, want error, calls ...<-chan error) {
+func ended(t *testing.T, want error, calls ...chan error) {
 	t.Helper()
 	for i, call := range calls {
 		if err := <-call; !errors.Is(err, want) {
@@ -72,7 +74,7 @@ func ended(t *testing.T, want error, calls ...<-chan error) {
 	}
 }
 
-func beginIncrement(t *testing.T, s kv.Store) <-chan error {
+func beginIncrement(t *testing.T, s kv.Store) chan error {
 	return begin(func() error { _, err := s.Update(t.Context(), "p", increment); return err })
 }
 
@@ -133,7 +135,7 @@ func holdWatch(t *testing.T, m SyncHolder, s kv.Store) {
 
 func chain(t *testing.T, m SyncHolder, s kv.Store) {
 	release := m.HoldSyncs()
-	var calls []<-chan error
+	var calls []chan error
 	for range 5 {
 		calls = append(calls, beginIncrement(t, s))
 		isHeld(t, calls...)

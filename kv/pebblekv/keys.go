@@ -12,10 +12,11 @@ import (
 
 // The first byte of a key in Pebble.
 const (
-	bodySpace    = 'b' // 'b' <body ID, 8 bytes big-endian> <partition>: the packed body
-	keySpace     = 'k' // 'k' <partition> 0 <key>: the value
-	storeSpace   = 'm' // 'm' <name>: what belongs to the whole store
-	versionSpace = 'v' // 'v' <partition>: state and version of the partition
+	bodySpace      = 'b' // 'b' <body ID, 8 bytes big-endian> <partition>: the packed body
+	stragglerSpace = 'c' // 'c' <body ID, 8 bytes big-endian> <partition>: a packed body out of order
+	keySpace       = 'k' // 'k' <partition> 0 <key>: the value
+	storeSpace     = 'm' // 'm' <name>: what belongs to the whole store
+	versionSpace   = 'v' // 'v' <partition>: state and version of the partition
 )
 
 // formatVersion is that of the layout in docs/formats/kv.md.

@@ -11,16 +11,15 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Sizes that shape the tree. Bodies come in order of arrival, so that their tables never overlap and
-// sink to the bottom by a change of name; only tables of keys are ever merged. Large memtables and
-// tables keep both few.
+// Sizes that shape the tree. Tables of bodies never overlap (see arrivals) and sink to the bottom by
+// a change of name; only tables of keys are ever merged. Large memtables and tables keep both few.
 const (
 	memTableBytes   = 64 << 20
 	memTables       = 4 // before writers must wait for a flush
 	tableBytes      = 64 << 20
 	blockBytes      = 16 << 10
 	indexBlockBytes = 256 << 10
-	baseLevelBytes  = 256 << 20
+	baseLevelBytes  = 64 << 20
 	bloomBits       = 10
 	compactions     = 2 // at the same time
 )
@@ -29,7 +28,7 @@ const (
 // be able to go back.
 const majorVersion = pebble.FormatTableFormatV6
 
-func options(cfg Config, fs vfs.FS, cache *pebble.Cache) *pebble.Options {
+func options(cfg Config, fs vfs.FS, cache *pebble.Cache, split pebble.SpanPolicyFunc) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          fs,
 		Cache:                       cache,
@@ -37,7 +36,7 @@ func options(cfg Config, fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 		Logger:                      logger{cfg.Log, cfg.Fatal},
 		MemTableSize:                memTableBytes,
 		MemTableStopWritesThreshold: memTables,
-		L0CompactionThreshold:       4,
+		L0CompactionThreshold:       2,
 		L0StopWritesThreshold:       40,
 		LBaseMaxBytes:               baseLevelBytes,
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, compactions },
@@ -53,17 +52,8 @@ func options(cfg Config, fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 			Compression:    func() *sstable.CompressionProfile { return sstable.NoCompression },
 		}
 	}
-	o.Experimental.SpanPolicyFunc = splitSpaces
+	o.Experimental.SpanPolicyFunc = split
 	return o
-}
-
-// splitSpaces ends a table where bodies end and keys begin, so that no table of bodies overlaps
-// those of other flushes.
-func splitSpaces(start []byte) (pebble.SpanPolicy, []byte, error) {
-	if start[0] == bodySpace {
-		return pebble.SpanPolicy{}, []byte{bodySpace + 1}, nil
-	}
-	return pebble.SpanPolicy{}, nil, nil
 }
 
 // A logger passes on what matters of what Pebble says.

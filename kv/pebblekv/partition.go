@@ -1,6 +1,7 @@
 package pebblekv
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -119,8 +120,16 @@ func (p *partition) wait(n uint64) error {
 	return nil
 }
 
+// afterSync returns err once commit n, which it may speak of, is durable.
+func (p *partition) afterSync(n uint64, err error) error {
+	if waitErr := p.wait(n); waitErr != nil {
+		return waitErr
+	}
+	return err
+}
+
 // snapshot returns a snapshot of the store, the record of p in it, and the number of the last commit
-// that may be in it.
+// that may be in it or spoken of in the error.
 func (p *partition) snapshot(db *pebble.DB) (*pebble.Snapshot, record, uint64, error) {
 	p.mu.Lock()
 	if p.known && p.started == p.applied {
@@ -131,7 +140,10 @@ func (p *partition) snapshot(db *pebble.DB) (*pebble.Snapshot, record, uint64, e
 	snap := db.NewSnapshot()
 	n := p.count()
 	rec, err := readRecord(snap, p.name)
-	return snap, rec, n, err
+	if err != nil {
+		return nil, record{}, n, errors.Join(err, snap.Close())
+	}
+	return snap, rec, n, nil
 }
 
 // forget makes p as it was before any commit. The caller holds p.writing.

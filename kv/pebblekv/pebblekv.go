@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -68,6 +69,10 @@ type Store struct {
 	fatal  func(error)
 	space  *space
 	bodies bodyIDs
+	order  arrivals
+
+	deletes atomic.Int64 // of bodies, since the last flush for their sake
+	reclaim *reclaimer
 
 	mu         sync.Mutex // guards what follows
 	partitions map[kv.Partition]*partition
@@ -120,8 +125,9 @@ func (s *Store) open(cfg Config) error {
 		return err
 	}
 	s.space = newSpace(cfg, fs)
+	s.order.ids = &s.bodies
 	s.cache = pebble.NewCache(cfg.CacheBytes)
-	db, err := pebble.Open(cfg.Dir, options(cfg, vfs.OnDiskFull(fs, s.space.dropBallast), s.cache))
+	db, err := pebble.Open(cfg.Dir, options(cfg, vfs.OnDiskFull(fs, s.space.dropBallast), s.cache, s.order.split))
 	if err != nil {
 		s.cache.Unref()
 		return err
@@ -130,6 +136,9 @@ func (s *Store) open(cfg Config) error {
 	if err := s.prepare(); err != nil {
 		return errors.Join(err, s.release())
 	}
+	s.reclaim = startReclaimer(db, func(err error) {
+		s.log.Warn("the space of deleted mail was not taken back", "err", err)
+	})
 	return nil
 }
 
@@ -157,6 +166,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.running.Wait()
+	s.reclaim.stop()
 	return errors.Join(s.release(), s.lock.Close())
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -52,7 +53,7 @@ func (s *Store) apply(ctx context.Context, p *partition, fn func(kv.Txn) error) 
 	}
 	seen.version = rec.version
 	tx := newTxn(s.db, p.name, rec.version)
-	if err := run(tx, fn); err != nil || tx.batch.Empty() {
+	if err := run(tx, fn); err != nil || tx.empty() {
 		tx.batch.Close()
 		return seen, err
 	}
@@ -60,7 +61,13 @@ func (s *Store) apply(ctx context.Context, p *partition, fn func(kv.Txn) error) 
 		tx.batch.Close()
 		return seen, err
 	}
-	return commit{tx.batch, s.commit(p, rec, tx.batch), rec.version, tx.quiet}, nil
+	n, err := s.order.apply(s.db, p.name, tx.batch, tx.bodies, func() uint64 { return s.commit(p, rec, tx.batch) })
+	if err != nil {
+		tx.batch.Close()
+		return seen, err
+	}
+	s.tend(tx.deleted)
+	return commit{tx.batch, n, rec.version, tx.quiet}, nil
 }
 
 // run runs fn and ends all reading of tx.
@@ -109,13 +116,32 @@ func (s *Store) sync(p *partition, c commit) error {
 	return c.batch.Close()
 }
 
+// tend begins a memtable when it is time, after a commit that deleted so many bodies.
+func (s *Store) tend(deleted int) {
+	enough := int64(rotateBytes)
+	reclaim := deleted > 0 && s.deletes.Add(int64(deleted)) >= flushDeletes
+	if reclaim {
+		s.deletes.Store(0)
+		enough = 1
+	}
+	flushed, err := s.order.rotate(s.db, enough)
+	if err != nil {
+		s.log.Warn("a memtable could not be flushed", "err", err)
+	}
+	if reclaim && flushed != nil {
+		s.reclaim.wake(flushed)
+	}
+}
+
 // A txn implements [kv.Txn] on a batch that is read over the database.
 type txn struct {
 	*reader
-	batch  *pebble.Batch
-	quiet  bool
-	weight weight
-	err    error // the first limit passed, or failure to write to the batch
+	batch   *pebble.Batch
+	bodies  []body // put; placed when the commit is applied
+	deleted int    // bodies
+	quiet   bool
+	weight  weight
+	err     error // the first limit passed, or failure to write to the batch
 }
 
 func newTxn(db *pebble.DB, name kv.Partition, version kv.Version) *txn {
@@ -129,6 +155,8 @@ func (t *txn) Next() kv.Version {
 	}
 	return t.version + 1
 }
+
+func (t *txn) empty() bool { return t.batch.Empty() && len(t.bodies) == 0 }
 
 func (t *txn) Quiet() { t.quiet = true }
 
@@ -173,12 +201,16 @@ func (t *txn) DeleteRange(start, end []byte) {
 func (t *txn) PutBody(id kv.BodyID, packed []byte) {
 	t.weight.bodies = true
 	if t.within("body", len(packed), kv.MaxBody) {
-		t.key = bodyKey(t.key[:0], id, t.name)
-		t.fail(t.batch.Set(t.key, packed, nil))
+		t.bodies = append(t.bodies, body{id, packed})
 	}
 }
 
 func (t *txn) DeleteBody(id kv.BodyID) {
+	t.bodies = slices.DeleteFunc(t.bodies, func(b body) bool { return b.id == id })
 	t.key = bodyKey(t.key[:0], id, t.name)
+	if _, err := strayed(t.batch, t.key); err != nil {
+		t.fail(err)
+	}
 	t.fail(t.batch.Delete(t.key, nil))
+	t.deleted++
 }

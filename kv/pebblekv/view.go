@@ -27,20 +27,12 @@ func (s *Store) View(ctx context.Context, name kv.Partition, fn func(kv.Reader) 
 	return p.afterSync(n, err)
 }
 
-// afterSync returns err once commit n, which it may speak of, is durable.
-func (p *partition) afterSync(n uint64, err error) error {
-	if waitErr := p.wait(n); waitErr != nil {
-		return waitErr
-	}
-	return err
-}
-
 func (s *Store) view(p *partition, fn func(kv.Reader) error) (n uint64, err error) {
 	snap, rec, n, err := p.snapshot(s.db)
-	defer snap.Close()
 	if err != nil {
 		return n, err
 	}
+	defer snap.Close()
 	if rec.loading {
 		return n, kv.ErrLoading
 	}
@@ -151,10 +143,19 @@ func (r *reader) scan(start, end []byte, reverse bool, yield func(key, value []b
 	return nil
 }
 
-// Body reads the first body by itself. Further ones are read with an iterator, which finds bodies
-// that were put one after the other without searching again.
 func (r *reader) Body(id kv.BodyID) ([]byte, error) {
 	r.key = bodyKey(r.key[:0], id, r.name)
+	packed, err := r.inOrder()
+	if err != kv.ErrNotFound {
+		return packed, err
+	}
+	r.key[0] = stragglerSpace
+	return r.get(r.key)
+}
+
+// inOrder returns the body under r.key. It reads the first one by itself, further ones with an
+// iterator, which finds bodies that were put one after the other without searching again.
+func (r *reader) inOrder() ([]byte, error) {
 	if r.read++; r.read == 1 {
 		return r.get(r.key)
 	}
