@@ -154,7 +154,7 @@ func benchFull(b *testing.B, n int) *Account {
 			b.Fatal(err)
 		}
 	}
-	if err := a.snapshot(context.Background()); err != nil {
+	if err := a.snapshot(context.Background(), 1); err != nil {
 		b.Fatal(err)
 	}
 	return a

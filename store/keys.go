@@ -45,6 +45,9 @@ func membersKey(box MailboxID, chunk uint64) []byte {
 	return binary.BigEndian.AppendUint32(membersPrefix(box), uint32(chunk))
 }
 
+func memberChunkNumber(key []byte) uint64 { return uint64(binary.BigEndian.Uint32(key[5:])) }
+func emailChunkNumber(key []byte) uint64  { return binary.BigEndian.Uint64(key[1:]) }
+
 func emailsKey(chunk uint64) []byte { return key64(keyEmails, chunk) }
 func logKey(v mail.ModSeq) []byte   { return key64(keyLog, uint64(v)) }
 func factsKey(id EmailID) []byte    { return key64(keyFacts, uint64(id)) }

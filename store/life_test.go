@@ -141,7 +141,7 @@ func TestWatchTellsOfEveryChange(t *testing.T) {
 	if told.Load() != 1 {
 		t.Errorf("told %d times of one change", told.Load())
 	}
-	if err := a.snapshot(t.Context()); err != nil || told.Load() != 1 {
+	if err := a.snapshot(t.Context(), 1); err != nil || told.Load() != 1 {
 		t.Errorf("a snapshot was told: %d, %v", told.Load(), err)
 	}
 	cancel()
@@ -179,7 +179,7 @@ func TestLogIsTrimmedByAgeOnlyBehindTheSnapshot(t *testing.T) {
 	if n := keys(t, a, keyLog); n != 6 {
 		t.Errorf("%d entries are left before a snapshot, want all 6", n)
 	}
-	if err := errors.Join(a.snapshot(t.Context()), s.Sweep(t.Context())); err != nil {
+	if err := errors.Join(a.snapshot(t.Context(), 1), s.Sweep(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	if n := keys(t, a, keyLog); n != 0 {
@@ -340,7 +340,7 @@ func TestSessionsAtOnce(t *testing.T) {
 	}
 	work.Go(func() {
 		for range 20 {
-			if err := a.snapshot(ctx); err != nil {
+			if err := a.snapshot(ctx, 1); err != nil {
 				t.Error(err)
 			}
 			a.forget()

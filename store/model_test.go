@@ -380,7 +380,7 @@ func (m *machine) RenameInbox(t *rapid.T) {
 }
 
 func (m *machine) Snapshot(t *rapid.T) {
-	if err := m.account.snapshot(context.Background()); err != nil {
+	if err := m.account.snapshot(context.Background(), 1); err != nil {
 		t.Fatal(err)
 	}
 }

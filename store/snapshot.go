@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"posthaste/kv"
@@ -18,6 +19,9 @@ const (
 	snapshotBacklog = 4096
 )
 
+// snapshotAtLeast is how many entries are worth it once somebody asked: several may ask at once.
+const snapshotAtLeast = snapshotEvery / 2
+
 // wantSnapshot asks Run to rewrite the chunks of a.
 func (s *Store) wantSnapshot(a *Account) {
 	select {
@@ -27,8 +31,9 @@ func (s *Store) wantSnapshot(a *Account) {
 }
 
 // snapshot rewrites the chunks that changed since the last time, in one quiet commit, so that the
-// chunks and the log from there on are the account. Readers see the same before and after.
-func (a *Account) snapshot(ctx context.Context) error {
+// chunks and the log from there on are the account. Readers see the same before and after. It does
+// nothing for fewer than entries in the log.
+func (a *Account) snapshot(ctx context.Context, entries mail.ModSeq) error {
 	var p progress
 	var changed *changedChunks
 	err := a.store.cfg.KV.View(ctx, a.partition, func(r kv.Reader) (err error) {
@@ -38,13 +43,15 @@ func (a *Account) snapshot(ctx context.Context) error {
 		if p, err = getProgress(r); err != nil {
 			return err
 		}
-		changed, err = replay(r)
+		if mail.ModSeq(r.Version()) >= p.snapshot+entries {
+			changed, err = replay(r)
+		}
 		return err
 	})
 	if errors.Is(err, ErrNoAccount) {
 		return nil
 	}
-	if err == nil && changed.version > p.snapshot {
+	if err == nil && changed != nil {
 		err = a.putSnapshot(ctx, p.snapshot, changed)
 	}
 	if err != nil {
@@ -75,8 +82,12 @@ func replay(r kv.Reader) (*changedChunks, error) {
 	if s.emails, err = readEmails(r, c.emails); err != nil {
 		return nil, err
 	}
-	for id := range c.members {
-		if s.members[id], err = readMembers(r, id); err != nil {
+	for id, wanted := range c.members {
+		packed, err := readChunks(r, slices.Sorted(maps.Keys(wanted)), func(n uint64) []byte { return membersKey(id, n) }, memberChunkNumber)
+		if err != nil {
+			return nil, err
+		}
+		if s.members[id], err = unpack(packed, decodeMemberChunk); err != nil {
 			return nil, err
 		}
 	}

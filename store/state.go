@@ -2,9 +2,9 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"unsafe"
@@ -24,7 +24,7 @@ type state struct {
 	keywords keywordNames
 	emails   emailTable
 	members  map[MailboxID]memberTable // a key for each mailbox that is loaded
-	tail     int                       // log entries since the snapshot, as of the last load
+	tail     int                       // log entries that were replayed to load it, 0 when it was advanced
 }
 
 // bytes estimates the memory that s holds alone.
@@ -52,7 +52,12 @@ func (s *state) box(id MailboxID) (*boxRecord, error) {
 
 // current reports whether s is the state at version with the rows of the mailboxes want.
 func (s *state) current(version kv.Version, want []MailboxID) bool {
-	if s == nil || s.version != mail.ModSeq(version) {
+	return s.covers(version, want) && s.version == mail.ModSeq(version)
+}
+
+// covers reports whether s is the state at version or later with the rows of the mailboxes want.
+func (s *state) covers(version kv.Version, want []MailboxID) bool {
+	if s == nil || s.version < mail.ModSeq(version) {
 		return false
 	}
 	for _, id := range want {
@@ -109,7 +114,7 @@ func catchUp(r kv.Reader, from *state) (*state, error) {
 	if err := e.readTouched(r); err != nil {
 		return nil, err
 	}
-	e.s.tail += len(log)
+	e.s.tail = 0 // was told when it was loaded
 	return e.s.loadEmails(r, e.missing)
 }
 
@@ -257,7 +262,7 @@ func readMembers(r kv.Reader, id MailboxID) (memberTable, error) {
 	var packed []packedChunk
 	seq, errf := r.Scan(prefix, kv.PrefixEnd(prefix), false)
 	for key, value := range seq {
-		packed = append(packed, packedChunk{uint64(binary.BigEndian.Uint32(key[len(prefix):])), slices.Clone(value)})
+		packed = append(packed, packedChunk{memberChunkNumber(key), slices.Clone(value)})
 	}
 	if err := errf(); err != nil {
 		return nil, err
@@ -265,25 +270,35 @@ func readMembers(r kv.Reader, id MailboxID) (memberTable, error) {
 	return unpack(packed, decodeMemberChunk)
 }
 
+// readEmails reads chunks of emails as of the snapshot; one that is not stored is empty.
+func readEmails(r kv.Reader, wanted map[uint64]bool) (emailTable, error) {
+	numbers := slices.Sorted(maps.Keys(wanted))
+	packed, err := readChunks(r, numbers, emailsKey, emailChunkNumber)
+	if err != nil {
+		return nil, err
+	}
+	read, err := unpack(packed, decodeEmailChunk)
+	if err != nil {
+		return nil, err
+	}
+	return withEmpty(read, numbers), nil
+}
+
 // scanGap is how many chunks nobody asked for are read over rather than starting a new scan.
 const scanGap = 4
 
-// readEmails reads chunks of emails as of the snapshot; one that is not stored is empty.
-func readEmails(r kv.Reader, wanted map[uint64]bool) (emailTable, error) {
-	numbers := make([]uint64, 0, len(wanted))
-	for n := range wanted {
-		numbers = append(numbers, n)
-	}
-	slices.Sort(numbers)
+// readChunks reads those of the chunks numbers, ascending, that are stored.
+func readChunks(r kv.Reader, numbers []uint64, keyOf func(uint64) []byte, numberOf func([]byte) uint64) ([]packedChunk, error) {
 	packed := make([]packedChunk, 0, len(numbers))
 	for i := 0; i < len(numbers); {
 		end := i + 1
 		for end < len(numbers) && numbers[end]-numbers[end-1] <= scanGap {
 			end++
 		}
-		seq, errf := r.Scan(emailsKey(numbers[i]), emailsKey(numbers[end-1]+1), false)
+		seq, errf := r.Scan(keyOf(numbers[i]), keyOf(numbers[end-1]+1), false)
 		for key, value := range seq {
-			if n := binary.BigEndian.Uint64(key[1:]); wanted[n] {
+			n := numberOf(key)
+			if _, ok := slices.BinarySearch(numbers[i:end], n); ok {
 				packed = append(packed, packedChunk{n, slices.Clone(value)})
 			}
 		}
@@ -292,11 +307,7 @@ func readEmails(r kv.Reader, wanted map[uint64]bool) (emailTable, error) {
 		}
 		i = end
 	}
-	read, err := unpack(packed, decodeEmailChunk)
-	if err != nil {
-		return nil, err
-	}
-	return withEmpty(read, numbers), nil
+	return packed, nil
 }
 
 // withEmpty adds an empty chunk for each number that t lacks.
@@ -350,6 +361,9 @@ func (a *Account) at(ctx context.Context, want ...MailboxID) (*state, error) {
 	}
 	a.loading.Lock()
 	defer a.loading.Unlock()
+	if s = a.cached(); s.covers(version, want) {
+		return s, nil // who had the lock before read it for all that waited
+	}
 	err = a.store.cfg.KV.View(ctx, a.partition, func(r kv.Reader) (err error) {
 		s, err = advance(r, a.cached(), want...)
 		return err

@@ -49,7 +49,7 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case a := <-s.snapshots:
-			err = a.snapshot(ctx)
+			err = a.snapshot(ctx, snapshotAtLeast)
 		case <-cache.C:
 			s.dropUnused(s.now().Add(-s.cfg.CacheAge))
 		case <-sweep.C:
@@ -86,9 +86,7 @@ func (s *Store) sweepAccount(ctx context.Context, id mail.AccountID) error {
 		return err
 	}
 	var p progress
-	var version mail.ModSeq
 	err := s.cfg.KV.View(ctx, a.partition, func(r kv.Reader) (err error) {
-		version = mail.ModSeq(r.Version())
 		if _, err = getHead(r); err == nil {
 			p, err = getProgress(r)
 		}
@@ -100,10 +98,8 @@ func (s *Store) sweepAccount(ctx context.Context, id mail.AccountID) error {
 	if err != nil {
 		return err
 	}
-	if version >= p.snapshot+snapshotEvery {
-		if err := a.snapshot(ctx); err != nil {
-			return err
-		}
+	if err := a.snapshot(ctx, snapshotEvery); err != nil {
+		return err
 	}
 	if err := a.trimLog(ctx, p.floor); err != nil {
 		return err
