@@ -54,8 +54,8 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 				t.Fatalf("%s: more than %d messages", name, len(samples))
 			}
 			want := samples[i]
-			if got := withoutStatus(m.Content); !bytes.Equal(got, want.Content) {
-				t.Errorf("%s: message %d is %q, want %q", name, i, got, want.Content)
+			if !bytes.Equal(m.Content, want.Content) {
+				t.Errorf("%s: message %d is %q, want %q", name, i, m.Content, want.Content)
 			}
 			if !m.Received.Equal(want.Received) || len(m.Flags) != len(want.Flags) {
 				t.Errorf("%s: message %d: %v %v, want %v %v", name, i, m.Received, m.Flags, want.Received, want.Flags)
@@ -73,15 +73,35 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 	}
 }
 
-// withoutStatus takes away the fields that an mbox keeps flags in.
-func withoutStatus(content []byte) []byte {
-	var out []byte
-	for line := range bytes.Lines(content) {
-		if !bytes.HasPrefix(line, []byte("Status: ")) && !bytes.HasPrefix(line, []byte("X-Status: ")) {
-			out = append(out, line...)
+func TestFlagsInAnMboxAreNoPartOfTheMessage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mbox")
+	mbox, err := CreateMbox(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := "Subject: x\r\nStatus: RO\r\nX-Status:\r\n\tAF\r\nStatus-Report: kept\r\n\r\nStatus: kept\r\n"
+	for _, flags := range [][]string{nil, {`\Flagged`, "$Label1", "work"}} {
+		if err := mbox.Write(Message{Content: []byte(forged), Flags: flags}); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return out
+	if err := mbox.Close(); err != nil {
+		t.Fatal(err)
+	}
+	messages, _, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [][]string
+	for m, err := range messages {
+		if err != nil || string(m.Content) != "Subject: x\r\nStatus-Report: kept\r\n\r\nStatus: kept\r\n" {
+			t.Errorf("%q, %v", m.Content, err)
+		}
+		got = append(got, m.Flags)
+	}
+	if len(got) != 2 || len(got[0]) != 0 || !slices.Equal(got[1], []string{`\Flagged`, "$Label1", "work"}) {
+		t.Errorf("flags %q", got)
+	}
 }
 
 func TestImportTurnsLineEndsIntoCRLF(t *testing.T) {

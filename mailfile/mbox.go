@@ -89,9 +89,8 @@ func mboxMessage(from string, text []byte) Message {
 	if bytes.HasSuffix(text, []byte("\n\n")) || bytes.HasSuffix(text, []byte("\n\r\n")) {
 		text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte{'\n'}), []byte{'\r'})
 	}
-	m := Message{Content: toCRLF(text), Received: fromLineTime(from)}
-	m.Flags = statusFlags(text)
-	return m
+	text, flags := takeStatus(text)
+	return Message{Content: toCRLF(text), Received: fromLineTime(from), Flags: flags}
 }
 
 // fromLineTime returns the date of a "From " line, or zero.
@@ -117,25 +116,44 @@ func fromLineTime(line string) time.Time {
 	return time.Time{}
 }
 
-// statusFlags reads the fields Status and X-Status, in which mail programs keep flags in an mbox.
-func statusFlags(text []byte) (flags []string) {
+// statusLetters are the letters in Status and X-Status, in the order they stand there.
+var statusLetters = []struct{ field, letter, flag string }{
+	{"status", "R", `\Seen`}, {"x-status", "A", `\Answered`}, {"x-status", "F", `\Flagged`}, {"x-status", "T", `\Draft`}, {"x-status", "D", `\Deleted`},
+}
+
+// takeStatus takes the fields Status, X-Status and X-Keywords out of the header of text. Mail programs
+// keep flags and keywords of an mbox there: they belong to the format, not to the message.
+func takeStatus(text []byte) (rest []byte, flags []string) {
+	rest = make([]byte, 0, len(text))
+	taking := false
 	for line := range bytes.Lines(text) {
 		if len(bytes.TrimRight(line, "\r\n")) == 0 {
 			break
 		}
-		name, value, ok := strings.Cut(string(line), ":")
-		if !ok {
-			continue
-		}
-		letters := ""
-		switch strings.ToLower(name) {
-		case "status", "x-status":
-			letters = value
-		}
-		for _, f := range []struct{ letter, flag string }{{"R", `\Seen`}, {"A", `\Answered`}, {"F", `\Flagged`}, {"T", `\Draft`}, {"D", `\Deleted`}} {
-			if strings.Contains(letters, f.letter) {
-				flags = append(flags, f.flag)
+		text = text[len(line):]
+		if folded := line[0] == ' ' || line[0] == '\t'; !folded {
+			name, value, ok := strings.Cut(string(line), ":")
+			name = strings.ToLower(name)
+			taking = ok && (name == "status" || name == "x-status" || name == "x-keywords")
+			if taking {
+				flags = append(flags, flagsIn(name, value)...)
 			}
+		}
+		if !taking {
+			rest = append(rest, line...)
+		}
+	}
+	return append(rest, text...), flags
+}
+
+// flagsIn returns what a status field says.
+func flagsIn(name, value string) (flags []string) {
+	if name == "x-keywords" {
+		return strings.Fields(value)
+	}
+	for _, l := range statusLetters {
+		if l.field == name && strings.Contains(value, l.letter) {
+			flags = append(flags, l.flag)
 		}
 	}
 	return flags
@@ -159,17 +177,18 @@ func CreateMbox(path string) (*Mbox, error) {
 	return &Mbox{file, bufio.NewWriterSize(file, 256<<10)}, nil
 }
 
-// Write adds m. Flags go into Status and X-Status at the end of the header.
+// Write adds m. Flags go into the fields Status and X-Status, keywords into X-Keywords, at the end of
+// the header; such fields of the message itself are left out, as readers would take them for ours.
 func (b *Mbox) Write(m Message) error {
 	fmt.Fprintf(b.buf, "From MAILER-DAEMON %s\n", m.Received.UTC().Format(fromDate))
-	text := toLF(m.Content)
+	text, _ := takeStatus(toLF(m.Content))
 	header, body, split := bytes.Cut(text, []byte("\n\n"))
 	if !split {
 		header, body = bytes.TrimSuffix(text, []byte{'\n'}), nil
 	}
 	writeQuoted(b.buf, header)
-	if status, xstatus := statusLetters(m.Flags); status+xstatus != "" {
-		fmt.Fprintf(b.buf, "\nStatus: %s\nX-Status: %s", status, xstatus)
+	for _, field := range statusFields(m.Flags) {
+		b.buf.WriteString("\n" + field)
 	}
 	b.buf.WriteString("\n\n")
 	writeQuoted(b.buf, body)
@@ -196,14 +215,28 @@ func writeQuoted(w *bufio.Writer, text []byte) {
 	}
 }
 
-func statusLetters(flags []string) (status, xstatus string) {
-	if slices.Contains(flags, `\Seen`) {
-		status = "RO"
-	}
-	for _, f := range []struct{ letter, flag string }{{"A", `\Answered`}, {"F", `\Flagged`}, {"T", `\Draft`}, {"D", `\Deleted`}} {
-		if slices.Contains(flags, f.flag) {
-			xstatus += f.letter
+// statusFields returns the fields that say flags, none where there are none.
+func statusFields(flags []string) (fields []string) {
+	letters := map[string]string{}
+	var keywords []string
+	for _, l := range statusLetters {
+		if slices.Contains(flags, l.flag) {
+			letters[l.field] += l.letter
 		}
 	}
-	return status, xstatus
+	for _, flag := range flags {
+		if !strings.HasPrefix(flag, `\`) {
+			keywords = append(keywords, flag)
+		}
+	}
+	if letters["status"] != "" {
+		fields = append(fields, "Status: RO") // O: old, has been there when the mailbox was opened
+	}
+	if letters["x-status"] != "" {
+		fields = append(fields, "X-Status: "+letters["x-status"])
+	}
+	if len(keywords) > 0 {
+		fields = append(fields, "X-Keywords: "+strings.Join(keywords, " "))
+	}
+	return fields
 }
