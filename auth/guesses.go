@@ -1,22 +1,29 @@
 package auth
 
 import (
+	"context"
 	"net/netip"
 	"sync"
 	"time"
+
+	"posthaste/wire"
 )
 
 // Bounds on guessing passwords.
 const (
-	MaxGuesses  = 30 // failed logins from one network within guessWindow
+	MaxGuesses  = 30          // failed logins from one network within guessWindow
+	GuessDelay  = time.Second // until the first failed login of a session is answered; doubles with each
 	guessWindow = 15 * time.Minute
 	maxGuessers = 10_000 // networks that are remembered
 )
 
-// Guesses counts failed logins by network, an IPv4 address or an IPv6 /64, in a window that begins with
-// the first. The servers of all protocols share one, or who is refused here goes on there. The zero
-// Guesses is ready; its methods may be called at the same time.
+// Guesses makes guessing passwords slow: it counts failed logins by network, an IPv4 address or an IPv6
+// /64, in a window that begins with the first, and puts off the answers to them. The servers of all
+// protocols share one, or who is refused here goes on there. The zero Guesses is ready; its methods may
+// be called at the same time.
 type Guesses struct {
+	Exempt []netip.Prefix // who may guess on, without delay; set before use
+
 	mu       sync.Mutex // guards networks
 	networks map[netip.Prefix]guesser
 }
@@ -28,21 +35,37 @@ type guesser struct {
 
 // Allow tells whether a login from addr is to be tried at all. From the zero Addr, a client on this
 // host, it always is.
-func (g *Guesses) Allow(addr netip.Addr, now time.Time) bool {
+func (g *Guesses) Allow(addr netip.Addr) bool {
+	return !addr.IsValid() || wire.Contains(g.Exempt, addr) || g.allow(wire.NetworkOf(addr), time.Now())
+}
+
+// Failed counts a login from addr with wrong credentials, before which its session had some others
+// fail, and returns when it may be answered, or when ctx ends.
+func (g *Guesses) Failed(ctx context.Context, addr netip.Addr, before int) {
+	if wire.Contains(g.Exempt, addr) {
+		return
+	}
+	if addr.IsValid() {
+		g.count(wire.NetworkOf(addr), time.Now())
+	}
+	timer := time.NewTimer(GuessDelay << before)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func (g *Guesses) allow(key netip.Prefix, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	network := g.networks[networkOf(addr)]
+	network := g.networks[key]
 	return network.failed < MaxGuesses || now.Sub(network.since) >= guessWindow
 }
 
-// Failed counts a login from addr with wrong credentials.
-func (g *Guesses) Failed(addr netip.Addr, now time.Time) {
-	if !addr.IsValid() {
-		return
-	}
+func (g *Guesses) count(key netip.Prefix, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	key := networkOf(addr)
 	network, known := g.networks[key]
 	if !known && len(g.networks) >= maxGuessers {
 		g.forget(now)
@@ -70,15 +93,4 @@ func (g *Guesses) forget(now time.Time) {
 		}
 		delete(g.networks, key)
 	}
-}
-
-// networkOf returns the network of addr, which one customer has; the zero Prefix of the zero Addr.
-func networkOf(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap().WithZone("")
-	bits := 64
-	if addr.Is4() {
-		bits = 32
-	}
-	network, _ := addr.Prefix(bits) // bits fit every valid address
-	return network
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
-	"time"
 
 	"posthaste/auth"
 	"posthaste/auth/sasl"
@@ -176,7 +175,7 @@ func (se *session) finishLogin(ctx context.Context, how, login string, identity 
 
 // mayGuess tells whether a login from this client is to be tried, or answers that it is not.
 func (se *session) mayGuess() bool {
-	if se.exempt() || se.cfg.Guesses.Allow(se.addr, time.Now()) {
+	if se.cfg.Guesses.Allow(se.addr) {
 		return true
 	}
 	se.err(pop3.CodeSysTemp, "too many failed logins from your address, try again later")
@@ -188,17 +187,12 @@ func (se *session) mayGuess() bool {
 func (se *session) wrongCredentials(ctx context.Context, how, login string) {
 	se.log.Info("login failed", "login", login, "mechanism", how)
 	se.record(false, how, "login by POP3 refused: wrong login or password")
-	if !se.exempt() {
-		se.cfg.Guesses.Failed(se.addr, time.Now())
-		pause(ctx, loginDelay<<se.failures)
-	}
+	se.cfg.Guesses.Failed(ctx, se.addr, se.failures)
 	se.err(pop3.CodeAuth, "wrong login or password")
 	if se.failures++; se.failures >= maxFailures {
 		se.over = true
 	}
 }
-
-func (se *session) exempt() bool { return contains(se.cfg.Exempt, se.addr) }
 
 // openMaildrop locks the maildrop of whoever logged in, and takes its picture.
 func (se *session) openMaildrop(ctx context.Context, how string) {

@@ -13,16 +13,18 @@ package popd
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"log/slog"
+	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"posthaste/auth"
 	"posthaste/auth/sasl"
 	"posthaste/store"
 	"posthaste/trace"
+	"posthaste/wire"
 )
 
 // Config says what a Server is. Zero limits mean the defaults below.
@@ -35,13 +37,13 @@ type Config struct {
 	Store         *store.Store // where the mail is
 	Locks         *Locks       // shared by all servers on one store; nil: made
 
-	Guesses *auth.Guesses // shared by all servers that take logins; nil: made
+	Guesses *auth.Guesses // shared by all servers that take logins, with Exempt; nil: made
 
 	MaxSessions int // at once
 	MaxPerIP    int // sessions at once from one IPv4 address or IPv6 /64
 
 	Proxies []netip.Prefix // who must begin with a PROXY header and is believed
-	Exempt  []netip.Prefix // no MaxPerIP, and as many failed logins as they like
+	Exempt  []netip.Prefix // no MaxPerIP
 
 	DrainTime time.Duration // how long commands may take to finish once Serve's context ends
 
@@ -59,21 +61,17 @@ const (
 // Bounds of one session.
 const (
 	idleTimeout  = 10 * time.Minute // autologout: at least ten minutes (RFC 1939 section 3)
-	greetTimeout = 30 * time.Second // for TLS and PROXY at the start
+	greetTimeout = 30 * time.Second // for TLS at the start
 	lineTimeout  = time.Minute      // for one command, once it has begun
 	writeTimeout = 2 * time.Minute  // for the client to take a block of output
 	maxFailures  = 3                // failed logins, before it must connect again
-	loginDelay   = time.Second      // after the first failed login; doubles with each
 	maxErrors    = 20               // commands in a row that we do not know
 )
 
 // A Server answers clients. One Server may serve several listeners.
 type Server struct {
-	cfg Config
-
-	mu       sync.Mutex // guards what follows
-	sessions int
-	perIP    map[netip.Prefix]int
+	cfg     Config
+	service wire.Service
 }
 
 // New returns a Server.
@@ -82,10 +80,28 @@ func New(cfg Config) *Server {
 	cfg.MaxPerIP = cmp.Or(cfg.MaxPerIP, DefaultMaxPerIP)
 	cfg.DrainTime = cmp.Or(cfg.DrainTime, DefaultDrainTime)
 	cfg.Locks = cmp.Or(cfg.Locks, NewLocks())
-	cfg.Guesses = cmp.Or(cfg.Guesses, new(auth.Guesses))
+	cfg.Guesses = cmp.Or(cfg.Guesses, &auth.Guesses{Exempt: cfg.Exempt})
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	if cfg.Trace == nil {
 		cfg.Trace = trace.Discard
 	}
-	return &Server{cfg: cfg, perIP: make(map[netip.Prefix]int)}
+	s := &Server{cfg: cfg}
+	s.service = wire.Service{Name: "popd", MaxSessions: cfg.MaxSessions, MaxPerIP: cfg.MaxPerIP, Exempt: cfg.Exempt,
+		Proxies: cfg.Proxies, DrainTime: cfg.DrainTime, Session: s.session, Log: cfg.Log}
+	if !cfg.ImplicitTLS {
+		s.service.Refusal = func(why string) string { return "-ERR [SYS/TEMP] " + why + "\r\n" }
+	}
+	return s
+}
+
+// Serve answers clients of ln until ctx ends. Then sessions finish the command they are at, those that
+// still run after Config.DrainTime are cut off, and Serve returns nil once the last is over.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error { return s.service.Serve(ctx, ln) }
+
+// session is one client from greeting to close. drain ends when no new command shall begin, work when
+// the present one must end.
+func (s *Server) session(drain, work context.Context, nc net.Conn) {
+	se := newSession(s, nc)
+	defer se.close()
+	se.run(drain, work)
 }

@@ -147,12 +147,12 @@ func (f fixture) listen(t testing.TB) string {
 func TestDialogues(t *testing.T) {
 	wiretest.Run(t, "testdata/lab/*.dialog", func(t *testing.T) func(context.Context, net.Conn) {
 		f := newFixture(t, nil)
-		return func(ctx context.Context, nc net.Conn) { f.server.serveConn(ctx, ctx, nc) }
+		return func(ctx context.Context, nc net.Conn) { f.server.session(ctx, ctx, nc) }
 	})
 	tlsConfig := testTLS(t)
 	wiretest.Run(t, "testdata/strict/*.dialog", func(t *testing.T) func(context.Context, net.Conn) {
 		f := newFixture(t, func(c *Config) { c.PlaintextAuth, c.TLS = false, tlsConfig })
-		return func(ctx context.Context, nc net.Conn) { f.server.serveConn(ctx, ctx, nc) }
+		return func(ctx context.Context, nc net.Conn) { f.server.session(ctx, ctx, nc) }
 	})
 }
 
@@ -332,7 +332,7 @@ func TestGuessingIsSlowAndEnds(t *testing.T) {
 		serve := func(script string) (string, time.Duration) {
 			near, far := net.Pipe()
 			var served sync.WaitGroup
-			served.Go(func() { f.server.serveConn(t.Context(), t.Context(), from{far, addr}) })
+			served.Go(func() { f.server.session(t.Context(), t.Context(), from{far, addr}) })
 			start := time.Now()
 			go io.WriteString(near, script)
 			output, err := io.ReadAll(near)
@@ -344,11 +344,13 @@ func TestGuessingIsSlowAndEnds(t *testing.T) {
 		}
 		guess := "USER ann@north.test\r\nPASS wrong horse\r\n"
 		output, took := serve(guess + guess + guess + guess)
-		if strings.Count(output, "[AUTH]") != maxFailures || took != 7*loginDelay {
+		if strings.Count(output, "[AUTH]") != maxFailures || took != 7*auth.GuessDelay {
 			t.Errorf("after %v: %s; want %d answers after 1+2+4 s", took, output, maxFailures)
 		}
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
 		for range auth.MaxGuesses {
-			guesses.Failed(addr, time.Now())
+			guesses.Failed(over, addr, 0)
 		}
 		if output, _ := serve("USER ann@north.test\r\nPASS correct horse\r\n"); !strings.HasSuffix(output, "-ERR [SYS/TEMP] too many failed logins from your address, try again later\r\n") {
 			t.Errorf("a network that guessed too often: %s", output)
@@ -372,7 +374,7 @@ func TestServeEndsSessions(t *testing.T) {
 		near, far := net.Pipe()
 		drain, cancel := context.WithCancel(t.Context())
 		var served sync.WaitGroup
-		served.Go(func() { f.server.serveConn(drain, t.Context(), far) })
+		served.Go(func() { f.server.session(drain, t.Context(), far) })
 		if line, err := bufio.NewReader(near).ReadString('\n'); err != nil || !strings.HasPrefix(line, "+OK") {
 			t.Errorf("greeting: %q, %v", line, err)
 		}
@@ -451,7 +453,7 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		near, far := net.Pipe()
 		var served sync.WaitGroup
-		served.Go(func() { fixture.server.serveConn(context.Background(), context.Background(), far) })
+		served.Go(func() { fixture.server.session(context.Background(), context.Background(), far) })
 		go func() {
 			near.Write(input)
 			near.Write([]byte("\r\n*\r\nQUIT\r\n"))

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 
 	"posthaste/auth"
 	"posthaste/pop3"
@@ -35,8 +36,9 @@ type session struct {
 func newSession(s *Server, nc net.Conn) *session {
 	var id [6]byte
 	rand.Read(id[:])
-	se := &session{Server: s, addr: addrOf(nc), id: hex.EncodeToString(id[:])}
+	se := &session{Server: s, id: hex.EncodeToString(id[:])}
 	se.conn = wire.New(nc, wire.Config{MaxLine: pop3.MaxLine, ReadTimeout: greetTimeout, WriteTimeout: writeTimeout})
+	se.addr = se.conn.RemoteAddr().Addr()
 	se.log = s.cfg.Log.With("session", se.id, "peer", se.peer())
 	return se
 }
@@ -81,8 +83,11 @@ func (se *session) run(drain, work context.Context) {
 	se.conn.Flush()
 }
 
-// close ends what the session holds, however it ended.
+// close ends what the session holds, however it ended: also by a panic.
 func (se *session) close() {
+	if r := recover(); r != nil {
+		se.log.Error("session ended by a fault of ours", "panic", r, "stack", string(debug.Stack()))
+	}
 	se.unlock()
 	se.conn.Close()
 }
