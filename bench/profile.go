@@ -46,6 +46,7 @@ func profile(args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	go node.KeepMemory(ctx) // as a node does that has the process for itself
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- n.Run(ctx, func() { close(ready) }) }()
 	select {
@@ -97,7 +98,7 @@ func profileLoad(ctx context.Context, n *node.Node, out string, args []string) e
 	}
 	args = append([]string{args[0], "-imap", n.Address("imap")}, args[1:]...)
 	if args[0] == "inbound" {
-		args = append(args, "-smtp", n.Address("mx"), "-pids", fmt.Sprint(os.Getpid()))
+		args = append(args, "-smtp", n.Address("mx"))
 	}
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

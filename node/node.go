@@ -105,7 +105,9 @@ func (n *Node) Close() error {
 		n.remote.Close()
 	}
 	if n.trace != nil {
-		errs = append(errs, n.trace.Flush(context.Background()))
+		if err := n.trace.Flush(context.Background()); err != nil {
+			n.log.Warn("the last moments of the trace are lost", "err", err)
+		}
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
@@ -219,6 +221,9 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 	defer recording.Wait()
 	defer stopRecords()
 
+	if !n.options.InProcess {
+		group.Go(func() error { return KeepMemory(ctx) })
+	}
 	group.Go(func() error { return n.store.Run(ctx) })
 	group.Go(func() error { return n.queue.Run(ctx, router{n.directory, n.remote}, n.agents()) })
 	if socket != nil {
