@@ -163,7 +163,9 @@ func (p *Policy) sort(ctx context.Context, all []mail.Recipient) (ours, others [
 func (p *Policy) deliver(ctx context.Context, m *Message, prefix []byte, ours []int, answers []*mail.Status) {
 	env := *m.Envelope
 	env.Recipients = choose(env.Recipients, ours)
-	got := p.local.Deliver(ctx, local.Message{Envelope: env, Prefix: prefix, Content: mail.Bytes(m.Content), MessageID: m.messageID})
+	got := p.local.Deliver(ctx, local.Message{
+		Envelope: env, Prefix: prefix, Content: mail.Bytes(m.Content), MessageID: m.messageID, Fresh: true,
+	})
 	for n, i := range ours {
 		answers[i] = got[n]
 		to := m.Envelope.Recipients[i].Address

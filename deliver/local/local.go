@@ -86,6 +86,7 @@ type Message struct {
 	Content  mail.Content
 
 	MessageID string // for the trace, where it is known
+	Fresh     bool   // the queue ID was made for this attempt, so no other can have delivered under it
 }
 
 // Deliver stores m for its recipients and returns an answer for each, in their order. What did not
@@ -186,6 +187,7 @@ func (d *delivery) serve(ctx context.Context, t *target) {
 	}
 	got, err := d.agent.store.Account(t.account).Deliver(ctx, store.Delivery{
 		ID:       id,
+		Fresh:    d.message.Fresh,
 		Prefix:   d.prefix(t),
 		Message:  d.prepared,
 		Received: env.Received,
