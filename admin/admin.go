@@ -106,11 +106,16 @@ func (a *Admin) AddAccount(ctx context.Context, r AccountRequest) (Account, erro
 	if errors.Is(err, directory.ErrNoDomain) {
 		return Account{}, fmt.Errorf("no such domain: %s is not ours yet: posthaste domain add %s", address.Domain, address.Domain)
 	}
-	if err != nil {
+	exists := errors.Is(err, directory.ErrExists) && made.ID != 0
+	if err != nil && !exists {
 		return Account{}, err
 	}
+	// What exists may have lost its mailboxes to a crash right here; one that has them keeps them.
 	if err := a.cfg.Store.Create(ctx, made.ID, quota); err != nil {
 		return Account{}, err
+	}
+	if exists {
+		return Account{}, fmt.Errorf("there is an account %s already: posthaste account passwd %s sets its password", address, address)
 	}
 	return Account{Account: made}, nil
 }

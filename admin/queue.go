@@ -39,7 +39,7 @@ type QueueEntry struct {
 func (a *Admin) QueueShow(ctx context.Context, r QueueShowRequest) (QueueEntry, error) {
 	id, err := mail.ParseQueueID(r.ID)
 	if err != nil {
-		return QueueEntry{}, fmt.Errorf("%q is not a queue ID: posthaste queue list shows them", r.ID)
+		return QueueEntry{}, notAnID(r.ID)
 	}
 	e, err := a.cfg.Queue.Show(ctx, id)
 	if err != nil {
@@ -90,6 +90,8 @@ func (a *Admin) QueueDo(ctx context.Context, r QueueDoRequest) (QueueDone, error
 		id, err := mail.ParseQueueID(text)
 		if err == nil {
 			err = do(ctx, id)
+		} else {
+			err = notAnID(text)
 		}
 		result := QueueResult{ID: text}
 		if err != nil {
@@ -98,4 +100,8 @@ func (a *Admin) QueueDo(ctx context.Context, r QueueDoRequest) (QueueDone, error
 		done.Results = append(done.Results, result)
 	}
 	return done, nil
+}
+
+func notAnID(text string) error {
+	return fmt.Errorf("%q is not a queue ID: posthaste queue list shows them", text)
 }
