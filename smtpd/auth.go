@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"net/netip"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"posthaste/auth"
 	"posthaste/auth/sasl"
@@ -17,14 +14,8 @@ import (
 	"posthaste/wire"
 )
 
-// Bounds on guessing passwords.
-const (
-	loginDelay         = time.Second // after the first failure of a session; doubles with each
-	maxLoginFailures   = 4           // in one session
-	maxNetworkFailures = 30          // from one network in failureWindow
-	failureWindow      = 15 * time.Minute
-	maxNetworks        = 10000 // networks we remember failures of
-)
+// maxLoginFailures ends a session that guesses; see also [auth.Guesses].
+const maxLoginFailures = 4
 
 // offersAuth tells whether clients of this server log in.
 func (s *session) offersAuth() bool { return s.cfg.Auth != nil && s.cfg.Mode == Submission }
@@ -37,7 +28,7 @@ func (s *session) auth(ctx context.Context, arg string) error {
 		s.bad(err)
 		return nil
 	}
-	if !s.srv.failures.allow(s.info.Origin.IP, time.Now()) && !s.exempt() {
+	if !s.cfg.Guesses.Allow(s.info.Origin.IP) {
 		return s.bye(mail.NewStatus(421, "4.7.0", "too many failed logins from your address, try again later"))
 	}
 	server, err := sasl.New(name, s.cfg.Auth, s.conn.TLS())
@@ -158,11 +149,8 @@ func (s *session) loginFailed(ctx context.Context, mechanism string, err error) 
 
 // wrongPassword makes guessing slow, then ends it.
 func (s *session) wrongPassword(ctx context.Context, mechanism string, err error) error {
-	s.srv.failures.add(s.info.Origin.IP, time.Now())
 	s.traceLogin(mechanism, err)
-	if !s.exempt() {
-		pause(ctx, loginDelay<<s.loginFailures)
-	}
+	s.cfg.Guesses.Failed(ctx, s.info.Origin.IP, s.loginFailures)
 	s.loginFailures++
 	s.errors++
 	if s.loginFailures >= maxLoginFailures {
@@ -170,67 +158,4 @@ func (s *session) wrongPassword(ctx context.Context, mechanism string, err error
 	}
 	s.say(535, "5.7.8", "wrong login or password")
 	return nil
-}
-
-func (s *session) exempt() bool {
-	return s.info.Origin.IP.IsValid() && contains(s.cfg.Exempt, s.info.Origin.IP)
-}
-
-// failures counts failed logins by network, in a window that starts with the first.
-type failures struct {
-	mu sync.Mutex // guards by
-	by map[netip.Prefix]failureCount
-}
-
-type failureCount struct {
-	n     int
-	since time.Time
-}
-
-// allow tells whether another login from ip may be tried.
-func (f *failures) allow(ip netip.Addr, now time.Time) bool {
-	if !ip.IsValid() {
-		return true
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	c := f.by[network(ip)]
-	return c.n < maxNetworkFailures || now.Sub(c.since) >= failureWindow
-}
-
-// add counts a failure from ip.
-func (f *failures) add(ip netip.Addr, now time.Time) {
-	if !ip.IsValid() {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.by == nil {
-		f.by = map[netip.Prefix]failureCount{}
-	}
-	key := network(ip)
-	c := f.by[key]
-	if now.Sub(c.since) >= failureWindow {
-		c = failureCount{since: now}
-	}
-	if _, known := f.by[key]; !known && len(f.by) >= maxNetworks {
-		f.forget(now)
-	}
-	c.n++
-	f.by[key] = c
-}
-
-// forget makes room: what is old goes, and if nothing is, anything. f.mu is held.
-func (f *failures) forget(now time.Time) {
-	for key, c := range f.by {
-		if now.Sub(c.since) >= failureWindow {
-			delete(f.by, key)
-		}
-	}
-	for key := range f.by {
-		if len(f.by) < maxNetworks {
-			return
-		}
-		delete(f.by, key)
-	}
 }

@@ -24,7 +24,7 @@ import (
 )
 
 // start serves s on a port until the test ends; stop ends it before and waits.
-func start(t *testing.T, s *Server) (addr string, stop func()) {
+func start(t testing.TB, s *Server) (addr string, stop func()) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -19,13 +19,11 @@ import (
 
 // Timeouts, at least those of RFC 5321 section 4.5.3.2 where it names one.
 const (
-	idleTimeout    = 5 * time.Minute  // for the next command to begin
-	commandTimeout = time.Minute      // for a command that began to end
-	greetTimeout   = 10 * time.Second // for a PROXY header
-	tlsTimeout     = time.Minute      // for a TLS handshake
-	writeTimeout   = 2 * time.Minute  // for the client to take our replies
-	refuseTimeout  = time.Second
-	hangupTimeout  = time.Second // for the client to read our last reply
+	idleTimeout    = 5 * time.Minute // for the next command to begin
+	commandTimeout = time.Minute     // for a command that began to end
+	tlsTimeout     = time.Minute     // for a TLS handshake
+	writeTimeout   = 2 * time.Minute // for the client to take our replies
+	hangupTimeout  = time.Second     // for the client to read our last reply
 )
 
 // Bounds on what a session may do before it is ended.
@@ -75,7 +73,7 @@ func newSession(srv *Server, nc net.Conn) *session {
 	return s
 }
 
-// run is the whole session. drain ends when it shall come to an end, work when it must.
+// run is the whole session.
 func (s *session) run(drain, work context.Context) {
 	defer s.end()
 	s.reason = s.converse(drain, work)

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"posthaste/auth"
 	"posthaste/mail"
 	"posthaste/smtp"
 	"posthaste/trace"
@@ -89,7 +90,7 @@ func TestAcceptorsErrorIsTheReply(t *testing.T) {
 // TestPipelinedBatchIsAnsweredInOneWrite: all of it comes in one read.
 func TestPipelinedBatchIsAnsweredInOneWrite(t *testing.T) {
 	conn := &memConn{in: strings.NewReader(begin + strings.Repeat("NOOP\r\n", 50) + "DATA\r\nx\r\n.\r\n" + begin + "QUIT\r\n")}
-	new(house).server(t, nil).serveConn(t.Context(), t.Context(), conn)
+	new(house).server(t, nil).session(t.Context(), t.Context(), conn)
 	if conn.writes != 2 || !strings.Contains(conn.out.String(), "accepted as id1") {
 		t.Errorf("%d writes, want 2: the greeting and one for all replies", conn.writes)
 	}
@@ -195,7 +196,7 @@ func TestSlowContentIsCutOff(t *testing.T) {
 				client, server := net.Pipe()
 				h := new(house)
 				s := h.server(t, nil)
-				go s.serveConn(t.Context(), t.Context(), server)
+				go s.session(t.Context(), t.Context(), server)
 				go func() {
 					io.WriteString(client, begin+"DATA\r\n")
 					for {
@@ -238,30 +239,25 @@ func TestPanicEndsOneSession(t *testing.T) {
 	}
 }
 
-func TestGuessingIsLimitedByNetwork(t *testing.T) {
-	var f failures
-	now := time.Unix(1e9, 0)
-	ip, neighbour, other := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("2001:db8:0:1::1")
-	for range maxNetworkFailures {
-		if !f.allow(ip, now) {
-			t.Fatal("not allowed before the limit")
+func TestGuessersAreTurnedAway(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	h := new(house)
+	for _, exempt := range []string{"192.0.2.0/24", "127.0.0.0/8"} {
+		guesses := &auth.Guesses{Exempt: []netip.Prefix{netip.MustParsePrefix(exempt)}}
+		for range auth.MaxGuesses {
+			guesses.Failed(over, netip.MustParseAddr("127.0.0.1"), 0) // over another protocol, say
 		}
-		f.add(ip, now)
-	}
-	if f.allow(ip, now) || f.allow(neighbour, now) {
-		t.Error("allowed over the limit")
-	}
-	if !f.allow(other, now) {
-		t.Error("another network is not allowed")
-	}
-	if !f.allow(ip, now.Add(failureWindow)) {
-		t.Error("not allowed after the window")
-	}
-	for i := range 2 * maxNetworks {
-		f.add(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
-	}
-	if len(f.by) > maxNetworks {
-		t.Errorf("%d networks are remembered", len(f.by))
+		addr, _ := start(t, h.server(t, func(c *Config) { c.Mode, c.PlaintextAuth, c.Guesses = Submission, true, guesses }))
+		c := dial(t, addr)
+		c.want("", 1, "220 ")
+		c.want("EHLO c.test\r\n", 1, "250 ")
+		if exempt == "127.0.0.0/8" {
+			c.want("AUTH PLAIN AGFubgBzZWNyZXQ=\r\n", 1, "235 2.7.0")
+			continue
+		}
+		c.want("AUTH PLAIN AGFubgBzZWNyZXQ=\r\n", 1, "421 4.7.0 too many failed logins")
+		c.wantClosed()
 	}
 }
 

@@ -89,6 +89,8 @@ type Config struct {
 	Auth          sasl.Backend // nil: no AUTH; offered in mode Submission only
 	PlaintextAuth bool         // passwords without TLS, for labs
 
+	Guesses *auth.Guesses // shared by all servers that take logins, with Exempt; nil: made
+
 	Senders    Senders    // nil: any
 	Recipients Recipients // nil: any; in mode MX none
 	Acceptor   Acceptor
@@ -104,7 +106,7 @@ type Config struct {
 
 	Clients []netip.Prefix // who may connect; empty: anybody
 	Proxies []netip.Prefix // who must begin with a PROXY header and is believed
-	Exempt  []netip.Prefix // no MaxPerIP, no delays and bans for failed logins
+	Exempt  []netip.Prefix // no MaxPerIP
 
 	DrainTime time.Duration // how long sessions may take to finish once Serve's context ends
 
@@ -140,6 +142,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.DrainTime, DefaultDrainTime)
 	setDefault(&c.BareLF, BareLFReject)
 	setDefault(&c.Trace, trace.Discard)
+	setDefault(&c.Guesses, &auth.Guesses{Exempt: c.Exempt})
 	if c.Mode == MX && c.Recipients == nil {
 		c.Recipients = nobody{}
 	}

@@ -114,7 +114,7 @@ func TestDialogues(t *testing.T) {
 	for mode, change := range modes {
 		wiretest.Run(t, "testdata/"+mode+"-*.dialog", func(t *testing.T) func(context.Context, net.Conn) {
 			s := new(house).server(t, change)
-			return func(ctx context.Context, nc net.Conn) { s.serveConn(ctx, ctx, nc) }
+			return func(ctx context.Context, nc net.Conn) { s.session(ctx, ctx, nc) }
 		})
 	}
 }
@@ -123,7 +123,7 @@ func TestDialogues(t *testing.T) {
 func talk(t testing.TB, s *Server, in string) string {
 	t.Helper()
 	conn := &memConn{in: strings.NewReader(in)}
-	s.serveConn(t.Context(), t.Context(), conn)
+	s.session(t.Context(), t.Context(), conn)
 	return conn.out.String()
 }
 
