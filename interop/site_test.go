@@ -122,52 +122,75 @@ func (w *site) issue(t *testing.T, dir, name string) (certFile, keyFile string) 
 	return writeFile(t, filepath.Join(dir, name+".crt"), string(chain)), writeFile(t, filepath.Join(dir, name+".key"), string(key))
 }
 
-// start runs the node and returns when it is ready.
+// start runs the node, which ends with the test, and returns when it is ready.
 func (w *site) start(t *testing.T) {
 	t.Helper()
+	t.Cleanup(func() { w.stop(t) })
+	must(t, w.run())
+}
+
+// run starts the node and returns when it is ready.
+func (w *site) run() error {
 	w.process = exec.Command(binary, "--config", w.config, "serve")
 	w.process.Stderr = w.log
 	out, err := w.process.StdoutPipe()
-	must(t, err)
-	must(t, w.process.Start())
+	if err != nil {
+		return err
+	}
+	if err := w.process.Start(); err != nil {
+		w.process = nil
+		return err
+	}
 	w.ended = make(chan error, 1)
 	ready := make(chan string, 1)
-	go func() {
+	go func(process *exec.Cmd) {
 		line, _ := bufio.NewReader(out).ReadString('\n')
 		ready <- line
-		w.ended <- w.process.Wait()
-	}()
-	t.Cleanup(func() { w.stop(t) })
+		w.ended <- process.Wait()
+	}(w.process)
 	select {
 	case line := <-ready:
 		if line != "ready\n" {
-			t.Fatalf("posthaste serve printed %q, not ready:\n%s", line, w.log)
+			w.process = nil
+			<-w.ended
+			return fmt.Errorf("posthaste serve printed %q, not ready:\n%s", line, w.log)
 		}
+		return nil
 	case <-time.After(patience):
-		t.Fatalf("posthaste serve is not ready after %v:\n%s", patience, w.log)
+		return fmt.Errorf("posthaste serve is not ready after %v:\n%s", patience, w.log)
 	}
 }
 
-// stop ends the node as an operator does and checks that it ends well.
+// stop ends the node and checks that it ends well.
 func (w *site) stop(t *testing.T) {
-	if w.process == nil {
-		return
-	}
-	w.process.Process.Signal(syscall.SIGTERM)
-	var err error
-	select {
-	case err = <-w.ended:
-	case <-time.After(shutdown):
-		w.process.Process.Kill()
-		err = fmt.Errorf("not ended %v after SIGTERM: %w", shutdown, <-w.ended)
-	}
-	w.process = nil
-	if err != nil || w.log.alarming() {
-		t.Errorf("posthaste serve: %v", err)
+	if err := w.end(); err != nil {
+		t.Error(err)
 	}
 	if t.Failed() {
 		t.Logf("log of the node:\n%s", w.log)
 	}
+}
+
+// end ends the node, where it runs, as an operator does. It returns an error unless the node ended in
+// time, with success and without having logged anything that an operator must act on.
+func (w *site) end() error {
+	if w.process == nil {
+		return nil
+	}
+	process := w.process.Process
+	w.process = nil
+	process.Signal(syscall.SIGTERM)
+	var err error
+	select {
+	case err = <-w.ended:
+	case <-time.After(shutdown):
+		process.Kill()
+		err = fmt.Errorf("not ended %v after SIGTERM: %w", shutdown, <-w.ended)
+	}
+	if err != nil || w.log.alarming() {
+		return fmt.Errorf("posthaste serve: %v\n%s", err, w.log)
+	}
+	return nil
 }
 
 // cli runs an administrative command that must succeed.
