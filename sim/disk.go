@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -44,7 +45,32 @@ func (d *disk) free() (uint64, error) {
 func (d *disk) open(fatal func(error)) (kv.Store, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return pebblekv.Open(pebblekv.Config{Dir: "store", FS: d.files, Free: d.free, Fatal: fatal})
+	store, err := pebblekv.Open(pebblekv.Config{Dir: "store", FS: d.files, Free: d.free, Fatal: fatal})
+	return &slowStore{Store: store, disk: d}, err
+}
+
+// pause returns how long one step of the disk takes.
+func (d *disk) pause() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return time.Duration(d.rng.Int64N(int64(diskPause)))
+}
+
+// diskPause bounds the time that a commit takes before it is done, and again before that is known: room
+// for the power to go.
+const diskPause = 8 * time.Millisecond
+
+// A slowStore is a store whose commits take time.
+type slowStore struct {
+	kv.Store
+	disk *disk
+}
+
+// Update implements kv.Store.
+func (s *slowStore) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) error) (kv.Version, error) {
+	time.Sleep(s.disk.pause())
+	defer func() { time.Sleep(s.disk.pause()) }()
+	return s.Store.Update(ctx, p, fn)
 }
 
 // crash leaves the disk as a loss of power does. A node that was using it goes on with the disk as it

@@ -2,15 +2,20 @@ package sim
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/crypto/argon2"
+
 	"posthaste/admin"
 	"posthaste/config"
+	"posthaste/directory"
 	"posthaste/kv"
+	"posthaste/mail"
 	"posthaste/node"
 	"posthaste/queue"
 )
@@ -21,7 +26,8 @@ const Password = "correct horse battery"
 // resolver is the address at which every machine finds the DNS.
 const resolver = "192.0.2.253:53"
 
-// A Host is a machine that runs a node. Its methods are for the goroutine of the test.
+// A Host is a machine that runs a node. Its methods are for one goroutine, that of the test, where they
+// do not say otherwise.
 type Host struct {
 	Name   string // of the host, such as "mx.north.test"
 	IP     netip.Addr
@@ -49,8 +55,8 @@ func (w *World) Host(name string) *Host {
 	c.Hostname = name
 	c.TLS.PlaintextAuth = true
 	c.DNS.Servers = []string{resolver}
-	for service, port := range map[string]int{"mx": 25, "submission": 587, "imap": 143} {
-		c.Listen = append(c.Listen, config.Listen{Service: service, Address: fmt.Sprintf("%s:%d", h.IP, port)})
+	for service := range ports {
+		c.Listen = append(c.Listen, config.Listen{Service: service, Address: h.Address(service)})
 	}
 	h.Config = c
 	return h
@@ -63,9 +69,22 @@ func (h *Host) Domain(domain string, users ...string) {
 	_, err := h.node.Admin().AddDomain(background(), admin.DomainRequest{Name: domain})
 	h.world.must(err, "add domain %s", domain)
 	for _, user := range users {
-		_, err := h.node.Admin().AddAccount(background(), admin.AccountRequest{Address: user + "@" + domain, Password: Password})
+		account, err := h.node.Admin().AddAccount(background(), admin.AccountRequest{Address: user + "@" + domain, Password: Password})
 		h.world.must(err, "add account %s@%s", user, domain)
+		h.cheapPassword(account.ID)
 	}
+}
+
+// cheapPassword sets the password of an account in a form that costs little to check: there are many
+// logins in days of virtual time.
+func (h *Host) cheapPassword(id mail.AccountID) {
+	salt := []byte("saltsalt")
+	key := argon2.IDKey([]byte(Password), salt, 1, 8, 1, 32)
+	hash := fmt.Sprintf("$argon2id$v=%d$m=8,t=1,p=1$%s$%s", argon2.Version,
+		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key))
+	d := directory.New(h.store, directory.Config{})
+	defer d.Close()
+	h.world.must(d.SetCredentials(background(), id, directory.Credentials{Hash: hash, Set: time.Now()}), "set a password")
 }
 
 // Backup makes the host a backup MX for a domain, at preference 20. The host runs.
@@ -178,8 +197,11 @@ func (h *Host) Queue() []*queue.Entry {
 	return entries
 }
 
-// Address returns the address of a service for [Network.Dial].
-func (h *Host) Address(service string) string { return h.node.Address(service) }
+// ports are those of the services of a host.
+var ports = map[string]int{"mx": 25, "submission": 587, "imap": 143}
+
+// Address returns the address of a service for [Network.Dial]. Any goroutine may ask.
+func (h *Host) Address(service string) string { return fmt.Sprintf("%s:%d", h.IP, ports[service]) }
 
 // Outage takes the power away for some time.
 func (h *Host) Outage(d time.Duration) {

@@ -49,14 +49,14 @@ func (f *flow) change(do func()) {
 
 // take moves what has arrived into p. Where there is nothing, it returns what to wait for: a change,
 // and a moment unless that is zero.
-func (f *flow) take(p []byte, now time.Time) (n int, err error, changed <-chan struct{}, at time.Time) {
+func (f *flow) take(p []byte, now time.Time) (n int, changed <-chan struct{}, at time.Time, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case f.deaf:
-		return 0, errPower, nil, at
+		return 0, nil, at, errPower
 	case f.broken != nil:
-		return 0, f.broken, nil, at
+		return 0, nil, at, f.broken
 	case f.held:
 	case len(f.chunks) > 0:
 		c := &f.chunks[0]
@@ -69,30 +69,30 @@ func (f *flow) take(p []byte, now time.Time) (n int, err error, changed <-chan s
 		}
 		f.size -= n
 		f.tell()
-		return n, nil, nil, at
+		return n, nil, at, nil
 	case !f.end.IsZero():
 		if at = f.end; !at.After(now) {
-			return 0, io.EOF, nil, at
+			return 0, nil, at, io.EOF
 		}
 	}
-	return 0, nil, f.changed, at
+	return 0, f.changed, at, nil
 }
 
 // put sends as much of p as there is room for.
-func (f *flow) put(p []byte, arrives time.Time) (n int, err error, changed <-chan struct{}) {
+func (f *flow) put(p []byte, arrives time.Time) (n int, changed <-chan struct{}, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case !f.end.IsZero():
-		return 0, net.ErrClosed, nil
+		return 0, nil, net.ErrClosed
 	case f.deaf:
 		return len(p), nil, nil
 	case !f.reading:
-		return 0, syscall.EPIPE, nil
+		return 0, nil, syscall.EPIPE
 	case f.broken != nil:
-		return 0, f.broken, nil
+		return 0, nil, f.broken
 	case f.size >= window:
-		return 0, nil, f.changed
+		return 0, f.changed, nil
 	}
 	n = min(len(p), window-f.size)
 	if last := len(f.chunks) - 1; last >= 0 && arrives.Before(f.chunks[last].arrives) {
@@ -171,7 +171,7 @@ func (e *end) Read(p []byte) (int, error) {
 		if limit, _ := e.reads.get(); !limit.IsZero() && !limit.After(time.Now()) {
 			return 0, os.ErrDeadlineExceeded
 		}
-		n, err, changed, at := e.in.take(p, time.Now())
+		n, changed, at, err := e.in.take(p, time.Now())
 		if n > 0 || err != nil {
 			return n, err
 		}
@@ -184,7 +184,7 @@ func (e *end) Read(p []byte) (int, error) {
 // Write implements net.Conn.
 func (e *end) Write(p []byte) (sent int, err error) {
 	for sent < len(p) {
-		n, err, changed := e.out.put(p[sent:], time.Now().Add(e.link.delay()))
+		n, changed, err := e.out.put(p[sent:], time.Now().Add(e.link.delay()))
 		if sent += n; err != nil {
 			return sent, err
 		}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Faults are what the network does all the time. The zero value is a perfect network.
+// Faults are what the network does all the time.
 type Faults struct {
 	Delay time.Duration // of every write, one way; as much again at random
 	Loss  float64       // probability that a write is sent again: seconds late, never missing
@@ -21,6 +21,9 @@ type Faults struct {
 
 // maxCut is the byte, at most, at which Faults.Cut breaks a connection.
 const maxCut = 6 << 10
+
+// Healthy is a network without faults: some milliseconds, during which something else may happen.
+var Healthy = Faults{Delay: 10 * time.Millisecond}
 
 // resend is how late, at most, a lost write arrives.
 const resend = 3 * time.Second
@@ -43,7 +46,7 @@ type Network struct {
 
 func newNetwork(seed uint64) *Network {
 	return &Network{
-		rng: rand.New(rand.NewPCG(seed, 0)), listeners: map[netip.AddrPort]*listener{}, dark: map[netip.Addr]bool{},
+		rng: rand.New(rand.NewPCG(seed, 0)), faults: Healthy, listeners: map[netip.AddrPort]*listener{}, dark: map[netip.Addr]bool{},
 		splits: map[[2]netip.Addr]bool{}, links: map[*link]bool{}, nextPort: 1024, changed: make(chan struct{}),
 	}
 }

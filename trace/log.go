@@ -16,6 +16,7 @@ import (
 
 const (
 	flushEvery = 100 * time.Millisecond
+	retryEvery = 10 * time.Second // when the store does not take events
 	sweepEvery = 10 * time.Minute
 	maxPending = 100_000 // events in memory, between two flushes
 	maxBlock   = 8_192   // events of one block
@@ -123,7 +124,9 @@ func (l *Log) Run(ctx context.Context) error {
 			}
 		case <-flush:
 			flush = nil
-			err = l.Flush(ctx)
+			if err = l.Flush(ctx); err != nil {
+				flush = time.After(retryEvery)
+			}
 		case <-sweep.C:
 			err = l.sweep(ctx, time.Now())
 		}
@@ -180,7 +183,6 @@ func (l *Log) putBack(events []Event) {
 		events = events[len(events)-room:]
 	}
 	l.pending, l.told = append(slices.Clone(events), l.pending...), len(events)
-	l.wake()
 }
 
 func (l *Log) write(ctx context.Context, events []Event) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"posthaste/kv"
 	"posthaste/kv/memkv"
 	"posthaste/mail"
 )
@@ -171,6 +172,49 @@ func TestWatchersAreToldSoonThoughRunSlept(t *testing.T) {
 			if d := (<-told).Sub(recorded); d > time.Second {
 				t.Errorf("told after %v, want within a second", d)
 			}
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// fullStore takes nothing and counts how often it was asked.
+type fullStore struct {
+	kv.Store
+	full  bool
+	asked int
+}
+
+func (s *fullStore) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) error) (kv.Version, error) {
+	if s.full {
+		s.asked++
+		return 0, kv.ErrFull
+	}
+	return s.Store.Update(ctx, p, fn)
+}
+
+func TestAFullStoreIsNotAskedAllTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLog()
+		store := &fullStore{Store: l.cfg.KV, full: true}
+		l.cfg.KV = store
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- l.Run(ctx) }()
+		for range 600 {
+			l.Record(Event{Step: Access, From: "ann@north.test"})
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if store.asked > 100 {
+			t.Errorf("asked a full store %d times in ten minutes", store.asked)
+		}
+		store.full = false
+		time.Sleep(time.Minute)
+		if got, err := l.Find(t.Context(), Query{Limit: 1000}); err != nil || len(got) != 600 {
+			t.Errorf("with space again: %d events, %v; want 600", len(got), err)
 		}
 		stop()
 		if err := <-done; err != nil {

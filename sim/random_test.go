@@ -1,0 +1,225 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"posthaste/mail"
+)
+
+// The sizes of a random world.
+const (
+	worldTime   = 24 * time.Hour
+	worldMails  = 200
+	worldFaults = 50
+)
+
+// seeds returns how many random worlds to run: a few, or with POSTHASTE_TORTURE=1 many.
+func seeds() int {
+	switch {
+	case os.Getenv(seedVariable) != "":
+		return 1
+	case os.Getenv("POSTHASTE_TORTURE") != "":
+		return 300
+	}
+	return 3
+}
+
+// Whatever fails, every recipient that got a 250 ends in exactly one of mailbox, next host and report.
+func TestRandomWorlds(t *testing.T) {
+	for n := range seeds() {
+		t.Run(fmt.Sprint(n), func(t *testing.T) { inWorld(t, randomWorld) })
+	}
+}
+
+// A chaos is a world in which much goes wrong.
+type chaos struct {
+	*World
+	t    *testing.T
+	plan *rand.Rand
+	far  *Peer
+
+	north, south, backup *Host
+	slow                 map[string]time.Time // whom the peer has asked to come again
+}
+
+// An event is one thing that happens at a time.
+type event struct {
+	at   time.Duration
+	what string
+	do   func()
+}
+
+func randomWorld(t *testing.T, w *World) {
+	c := &chaos{World: w, t: t, plan: w.Rand(1), slow: map[string]time.Time{}}
+	c.build()
+	var events []event
+	for range worldFaults {
+		events = append(events, c.fault()...)
+	}
+	for range worldMails {
+		// Most letters are on their way when something happens.
+		at := c.moment()
+		if c.plan.IntN(4) > 0 {
+			at = max(0, pick(c, events...).at-time.Duration(c.plan.Int64N(int64(time.Second))))
+		}
+		events = append(events, c.letter(at))
+	}
+	slices.SortStableFunc(events, func(a, b event) int { return int(a.at - b.at) })
+	stop := c.observe()
+	c.play(events)
+	c.heal()
+	w.Settle(3 * 24 * time.Hour)
+	stop()
+	promised, broken := w.Ledger.Promises(), w.Net.Broken()
+	t.Logf("%d deliveries promised, %d connections broken", promised, broken)
+	if promised < worldMails/4 {
+		t.Errorf("only %d deliveries were promised: this world proves nothing", promised)
+	}
+}
+
+// build makes three hosts, the third one a backup of the second, and a moody peer.
+func (c *chaos) build() {
+	c.north, c.south, c.backup = c.Host("mx.north.test"), c.Host("mx.south.test"), c.Host("backup.south.test")
+	for _, h := range c.all() {
+		h.Start()
+	}
+	c.north.Domain("north.test", "ann", "amy")
+	c.south.Domain("south.test", "bob", "bea")
+	c.backup.Backup("south.test")
+	c.far = c.Peer("mx.far.test", "far.test")
+	moods := c.Rand(2)
+	c.far.Answer = func(env mail.Envelope, to mail.Address) *mail.Status {
+		c.far.mu.Lock()
+		defer c.far.mu.Unlock()
+		key := env.From.String() + to.String()
+		switch {
+		case strings.HasPrefix(to.Local, "no"):
+			return mail.NewStatus(550, "5.1.1", "nobody of that name")
+		case c.slow[key].IsZero():
+			c.slow[key] = time.Now()
+			return mail.NewStatus(450, "4.7.1", "greylisted")
+		case moods.IntN(4) == 0:
+			return mail.NewStatus(451, "4.3.0", "not in the mood")
+		}
+		return nil
+	}
+	breaks := c.Rand(3)
+	c.far.BreakAfterDot = func(mail.Envelope) bool {
+		c.far.mu.Lock()
+		defer c.far.mu.Unlock()
+		return breaks.IntN(10) == 0
+	}
+}
+
+func (c *chaos) all() []*Host { return []*Host{c.north, c.south, c.backup} }
+
+// play does all events at their times, each said in the log of the test.
+func (c *chaos) play(events []event) {
+	began := time.Now()
+	for _, e := range events {
+		time.Sleep(e.at - time.Since(began))
+		c.log.Info("sim", "event", e.what, "at", e.at)
+		e.do()
+	}
+}
+
+// observe has all mailboxes looked at, every hour or so, until stop.
+func (c *chaos) observe() (stop func()) {
+	over := make(chan struct{})
+	for login, h := range map[string]*Host{"ann@north.test": c.north, "amy@north.test": c.north, "bob@south.test": c.south, "bea@south.test": c.south} {
+		o := NewObserver(login)
+		c.running.Go(func() {
+			for {
+				c.Observe(h, o)
+				select {
+				case <-over:
+					return
+				case <-time.After(47 * time.Minute):
+				}
+			}
+		})
+	}
+	return func() { close(over) }
+}
+
+func (c *chaos) moment() time.Duration {
+	return time.Duration(c.plan.Int64N(int64(worldTime)))
+}
+
+func pick[T any](c *chaos, from ...T) T { return from[c.plan.IntN(len(from))] }
+
+// letter plans a letter at a time: submitted by a user, or from outside.
+func (c *chaos) letter(at time.Duration) event {
+	var to []string
+	for range 1 + c.plan.IntN(3) {
+		to = append(to, pick(c, "ann@north.test", "amy@north.test", "bob@south.test", "bea@south.test", "nobody@south.test",
+			"fay@far.test", "fred@far.test", "noone@far.test"))
+	}
+	slices.Sort(to)
+	to = slices.Compact(to)
+	from, h, service := "ann@north.test", c.north, "submission"
+	switch c.plan.IntN(3) {
+	case 1:
+		from, h = "bob@south.test", c.south
+	case 2:
+		from, service, h = "fay@far.test", "mx", pick(c, c.all()...)
+	}
+	letter := c.Ledger.Letter(from, to...)
+	if c.plan.IntN(20) == 0 {
+		letter.Body = strings.Repeat("A large letter goes by way of blobs.\r\n", 20_000)
+	}
+	return event{at, "letter " + letter.ID, func() {
+		c.running.Go(func() { c.Send(h, service, letter) })
+	}}
+}
+
+// fault plans something that goes wrong, and its end.
+func (c *chaos) fault() []event {
+	at, h, other := c.moment(), pick(c, c.all()...), pick(c, c.all()...)
+	end := at + time.Duration(c.plan.Int64N(int64(pick(c, time.Minute, time.Hour, 6*time.Hour))))
+	from := func(what string, do func()) event { return event{at, h.Name + ": " + what, do} }
+	until := func(what string, do func()) event { return event{end, h.Name + ": " + what, do} }
+	switch c.plan.IntN(7) {
+	case 0, 1:
+		return []event{from("power off", h.Crash), until("power on", func() { c.on(h) })}
+	case 2:
+		return []event{from("stop", h.Stop), until("start", func() { c.on(h) })}
+	case 3:
+		return []event{from("split", func() { c.Net.Split(h.IP, other.IP) }), until("heal", func() { c.Net.Heal(h.IP, other.IP) })}
+	case 4:
+		return []event{from("no DNS", func() { h.SetDNS(false) }), until("DNS", func() { h.SetDNS(true) })}
+	case 5:
+		return []event{from("disk full", func() { h.SetFull(true) }), until("space", func() { h.SetFull(false) })}
+	}
+	bad := Faults{Delay: pick(c, 10*time.Millisecond, 50*time.Millisecond, 2*time.Second), Loss: pick(c, 0, 0.1, 0.5), Cut: pick(c, 0, 0.1, 0.3)}
+	return []event{
+		from("bad network", func() { c.Net.SetFaults(bad); c.Net.Break(h.IP) }),
+		until("good network", func() { c.Net.SetFaults(Healthy) }),
+	}
+}
+
+// on starts a host that does not run.
+func (c *chaos) on(h *Host) {
+	if !h.Running() {
+		h.Start()
+	}
+}
+
+// heal ends all faults.
+func (c *chaos) heal() {
+	c.Net.SetFaults(Healthy)
+	for _, h := range c.all() {
+		h.SetDNS(true)
+		h.SetFull(false)
+		for _, other := range c.all() {
+			c.Net.Heal(h.IP, other.IP)
+		}
+		c.on(h)
+	}
+}
