@@ -400,3 +400,32 @@ func follow(t *testing.T, a *Account, n int) {
 		old = v
 	}
 }
+
+// TestTwoNodes has another store on the same keys put an email into a mailbox that this one has open,
+// from a chunk that this one never read.
+func TestTwoNodes(t *testing.T) {
+	s, a := newStore(t)
+	m := prepare(t, s, content("x", "y"))
+	archive, err := a.MailboxByRole(t.Context(), RoleArchive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Append(t.Context(), archive.ID, slices.Repeat([]Append{{Message: m}}, 2*chunkRows)); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s, a, 1)
+	a.forget()
+	view(t, a, Inbox)
+	other, err := New(Config{KV: s.cfg.KV})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.Account(1).Copy(t.Context(), archive.ID, UIDSet{{3, 3}}, Inbox); err != nil {
+		t.Fatal(err)
+	}
+	v := view(t, a, Inbox)
+	if row := v.At(v.Len() - 1); v.Len() != 2 || row.Email != 3 || row.Size != m.Size() {
+		t.Errorf("%d rows, the last %+v; want email 3 of %d bytes", v.Len(), row, m.Size())
+	}
+}
