@@ -1,20 +1,26 @@
 #!/bin/sh
 # Installs the programs of others that the tests talk to, from Debian's packages, and says clearly what
-# is missing. Programs whose packages exclude one another (the MTAs) are unpacked into a folder beside,
-# never installed, and no daemon is started. The tests skip, loudly, whatever is not there; with
-# POSTHASTE_REQUIRE_PEERS=1 they fail instead.
+# is missing. Postfix, whose package would exclude other MTAs and start a daemon, is unpacked into a
+# folder beside and never installed; only its libraries are. No daemon is started. Where all is there
+# this takes a moment. The tests skip, loudly, whatever is not there; with POSTHASTE_REQUIRE_PEERS=1
+# they fail instead.
 set -u
 PEERS=${POSTHASTE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/posthaste/peers}
+POSTFIX=$PEERS/postfix
 
 # command:package
-tools="swaks:swaks msmtp:msmtp mbsync:isync fetchmail:fetchmail curl:curl neomutt:neomutt tmux:tmux python3:python3 openssl:openssl"
-beside="postfix"
+tools="cc:gcc swaks:swaks msmtp:msmtp mbsync:isync fetchmail:fetchmail curl:curl neomutt:neomutt tmux:tmux python3:python3 openssl:openssl"
+
 missing=
+need() { missing="$missing $*"; }
 for t in $tools; do
-	command -v "${t%%:*}" >/dev/null 2>&1 || missing="$missing ${t#*:}"
+	command -v "${t%%:*}" >/dev/null 2>&1 || need "${t#*:}"
 done
-perl -MIO::Socket::SSL -MNet::SSLeay -e1 2>/dev/null || missing="$missing libio-socket-ssl-perl libnet-ssleay-perl"
-ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+[ -e /usr/include/stdlib.h ] || need libc6-dev
+command -v perl >/dev/null && perl -MIO::Socket::SSL -MNet::SSLeay -e1 2>/dev/null || need libio-socket-ssl-perl libnet-ssleay-perl
+[ -e /etc/ssl/certs/ca-certificates.crt ] || need ca-certificates
+ls /usr/lib/*/sasl2/libplain.so >/dev/null 2>&1 || need libsasl2-modules
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need postgresql
 
 if ! command -v apt-get >/dev/null 2>&1; then
 	[ -z "$missing" ] || echo "peers: this is no Debian; install these by hand, or their tests are skipped:$missing"
@@ -25,38 +31,55 @@ as_root=
 
 updated=
 update() {
-	[ "$updated" ] && return
+	[ "$updated" ] || $as_root apt-get update -q >/dev/null 2>&1 || echo "peers: apt-get update failed: what follows may be stale"
 	updated=1
-	$as_root apt-get update -q >/dev/null 2>&1 || true
 }
 
-if [ "$missing" ]; then
+install() {
 	if [ -n "$as_root" ] && ! $as_root true 2>/dev/null; then
-		echo "peers: not root and no sudo: ask an administrator to run: apt-get install --no-install-recommends$missing"
-	else
-		echo "peers: installing$missing"
-		update
-		# A policy file keeps installs from starting daemons; it is taken away again if it is ours.
-		policy=/usr/sbin/policy-rc.d
-		if [ ! -e $policy ]; then
-			printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
-			$as_root chmod 755 $policy
-			trap '$as_root rm -f $policy' EXIT
-		fi
-		log=$(mktemp)
-		# shellcheck disable=SC2086
-		$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >"$log" 2>&1 ||
-			{ echo "peers: apt-get install failed:"; tail -n 5 "$log"; }
-		rm -f "$log"
+		echo "peers: not root and no sudo: ask an administrator to run: apt-get install --no-install-recommends $*"
+		return
 	fi
+	echo "peers: installing $*"
+	update
+	# A policy file keeps packages from starting daemons; it goes away again if it is ours.
+	policy=/usr/sbin/policy-rc.d
+	ours=
+	if [ ! -e $policy ]; then
+		ours=1
+		printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
+		$as_root chmod 755 $policy
+	fi
+	# One package that is not to be had must not keep the others away.
+	if ! log=$(apt_install "$@" 2>&1); then
+		for p in "$@"; do
+			log=$(apt_install "$p" 2>&1) || { echo "peers: $p could not be installed, its tests are skipped:"; echo "$log" | tail -n 3; }
+		done
+	fi
+	[ -z "$ours" ] || $as_root rm -f $policy
+}
+
+apt_install() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; }
+
+# shellcheck disable=SC2086
+[ -z "$missing" ] || install $missing
+
+if [ ! -x "$POSTFIX/usr/lib/postfix/sbin/master" ]; then
+	echo "peers: unpacking postfix into $POSTFIX"
+	update
+	unpacked=$POSTFIX.$$
+	rm -rf "$POSTFIX"
+	mkdir -p "$unpacked"
+	(cd "$unpacked" && apt-get download -q -o APT::Sandbox::User= postfix && dpkg -x ./*.deb . && dpkg-deb -f ./*.deb Depends >depends && rm -f ./*.deb) >"$unpacked.log" 2>&1 &&
+		mv "$unpacked" "$POSTFIX" ||
+		{ echo "peers: postfix could not be unpacked, its tests are skipped:"; tail -n 3 "$unpacked.log"; }
+	rm -rf "$unpacked" "$unpacked.log"
 fi
 
-for p in $beside; do
-	[ -d "$PEERS/$p/usr" ] && continue
-	echo "peers: unpacking $p into $PEERS/$p"
-	mkdir -p "$PEERS/$p"
-	[ "$as_root" ] || update
-	(cd "$PEERS/$p" && apt-get download -q "$p" >/dev/null 2>&1 && for f in ./*.deb; do dpkg -x "$f" .; done; rm -f ./*.deb)
-	[ -d "$PEERS/$p/usr" ] || echo "peers: $p could not be downloaded; its tests are skipped"
-done
+# Libraries that Postfix needs and this machine lacks: of its dependencies those that begin with lib.
+if [ -x "$POSTFIX/usr/lib/postfix/sbin/master" ]; then
+	lacks=$(LD_LIBRARY_PATH=$POSTFIX/usr/lib/postfix ldd "$POSTFIX"/usr/lib/postfix/sbin/smtpd "$POSTFIX"/usr/lib/postfix/sbin/master | grep 'not found')
+	# shellcheck disable=SC2046
+	[ -z "$lacks" ] || install $(tr ',|' '\n\n' <"$POSTFIX/depends" | sed -n 's/^ *\(lib[^ ]*\).*/\1/p')
+fi
 exit 0
