@@ -13,17 +13,19 @@
 package imapd
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
+	"posthaste/auth"
 	"posthaste/auth/sasl"
 	"posthaste/store"
 	"posthaste/trace"
@@ -36,22 +38,22 @@ const (
 	maxCommand        = 512 << 10        // bytes of a command with its literals, messages excepted
 	maxCommandNoLogin = 16 << 10         // the same before login
 	maxBadCommands    = 30               // commands that make no sense, in a row
-	maxLogins         = 5                // failed logins
-	loginDelay        = time.Second      // more with each failed login
+	maxLogins         = 5                // failed logins; see also auth.Guesses
 	loginTimeout      = 2 * time.Minute  // without a command, before login
 	idleTimeout       = 30 * time.Minute // without a command, after login (RFC 9051 section 5.4)
 	readTimeout       = 5 * time.Minute  // inside a command
 	writeTimeout      = 5 * time.Minute
-	drainTimeout      = 5 * time.Second // for the command that runs when the server ends
-	maxAppends        = 1000            // messages of one MULTIAPPEND
-	appendWait        = time.Minute     // for a share of Config.Memory
+	maxAppends        = 1000        // messages of one MULTIAPPEND
+	appendWait        = time.Minute // for a share of Config.Memory
 )
 
 // Defaults of [Config].
 const (
 	DefaultMaxMessage  = 50 << 20
 	DefaultMaxSessions = 20_000
+	DefaultMaxPerIP    = 100
 	DefaultMemory      = 1 << 30
+	DefaultDrainTime   = 10 * time.Second
 )
 
 // Config is what a Server works with. Store and Auth are needed.
@@ -65,8 +67,16 @@ type Config struct {
 
 	Hostname    string
 	MaxMessage  int64 // bytes of an appended message
-	MaxSessions int   // at the same time; more wait in the backlog of the kernel
+	MaxSessions int   // at once
+	MaxPerIP    int   // sessions at once from one IPv4 address or IPv6 /64
 	Memory      int64 // bytes of messages being appended, in all sessions together
+
+	Guesses *auth.Guesses // shared by all servers that take logins, with Exempt; nil: made
+
+	Proxies []netip.Prefix // who must begin with a PROXY header and is believed
+	Exempt  []netip.Prefix // no MaxPerIP
+
+	DrainTime time.Duration // how long commands may take to finish once Serve's context ends
 
 	Trace trace.Recorder
 	Log   *slog.Logger
@@ -77,6 +87,7 @@ type Server struct {
 	cfg     Config
 	appends *semaphore.Weighted // bytes of messages being appended
 	outputs sync.Pool           // of *[]byte: output of FETCH
+	service wire.Service
 }
 
 // New returns a Server.
@@ -87,88 +98,37 @@ func New(cfg Config) (*Server, error) {
 	if cfg.ImplicitTLS && cfg.TLS == nil {
 		return nil, errors.New("imapd: implicit TLS needs Config.TLS")
 	}
-	if cfg.MaxMessage <= 0 {
-		cfg.MaxMessage = DefaultMaxMessage
+	cfg.setDefaults()
+	srv := &Server{cfg: cfg, appends: semaphore.NewWeighted(cfg.Memory)}
+	srv.service = wire.Service{Name: "imapd", MaxSessions: cfg.MaxSessions, MaxPerIP: cfg.MaxPerIP, Exempt: cfg.Exempt,
+		Proxies: cfg.Proxies, DrainTime: cfg.DrainTime, Session: srv.session, Log: cfg.Log}
+	if !cfg.ImplicitTLS {
+		srv.service.Refusal = func(why string) string { return "* BYE [UNAVAILABLE] " + why + "\r\n" }
 	}
-	if cfg.MaxSessions <= 0 {
-		cfg.MaxSessions = DefaultMaxSessions
-	}
-	if cfg.Memory <= 0 {
-		cfg.Memory = DefaultMemory
-	}
-	cfg.Memory = max(cfg.Memory, cfg.MaxMessage)
+	return srv, nil
+}
+
+func (cfg *Config) setDefaults() {
+	cfg.MaxMessage = cmp.Or(cfg.MaxMessage, DefaultMaxMessage)
+	cfg.MaxSessions = cmp.Or(cfg.MaxSessions, DefaultMaxSessions)
+	cfg.MaxPerIP = cmp.Or(cfg.MaxPerIP, DefaultMaxPerIP)
+	cfg.Memory = max(cmp.Or(cfg.Memory, DefaultMemory), cfg.MaxMessage)
+	cfg.DrainTime = cmp.Or(cfg.DrainTime, DefaultDrainTime)
+	cfg.Guesses = cmp.Or(cfg.Guesses, &auth.Guesses{Exempt: cfg.Exempt})
+	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	if cfg.Trace == nil {
 		cfg.Trace = trace.Discard
 	}
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
-	return &Server{cfg: cfg, appends: semaphore.NewWeighted(cfg.Memory)}, nil
 }
 
-// Serve answers clients of ln until ctx ends, then returns nil once the last session is over. A
-// command that runs then has drainTimeout to end.
+// Serve answers clients of ln until ctx ends. Then sessions finish the command they are at and say BYE,
+// those that still run after Config.DrainTime are cut off, and Serve returns nil once the last is over.
 func (srv *Server) Serve(ctx context.Context, ln net.Listener) error {
-	var sessions sync.WaitGroup
-	defer sessions.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	context.AfterFunc(ctx, func() { ln.Close() })
-	slots := make(chan struct{}, srv.cfg.MaxSessions)
-	for {
-		select {
-		case slots <- struct{}{}: // the kernel's backlog holds those who wait for a slot
-		case <-ctx.Done():
-			return nil
-		}
-		nc, err := ln.Accept()
-		switch {
-		case ctx.Err() != nil:
-			if err == nil {
-				nc.Close()
-			}
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("imapd: accept on %s: %w", ln.Addr(), err)
-		case err != nil: // out of files, or the client is gone already
-			srv.cfg.Log.Warn("imapd: a connection could not be accepted", "err", err)
-			pause(ctx, acceptPause)
-			<-slots
-			continue
-		}
-		sessions.Go(func() {
-			srv.session(ctx, nc)
-			<-slots
-		})
-	}
+	return srv.service.Serve(ctx, ln)
 }
 
-// acceptPause is how long Serve waits after a failed accept.
-const acceptPause = 50 * time.Millisecond
-
-// session runs one connection to its end.
-func (srv *Server) session(ctx context.Context, nc net.Conn) {
-	conn := wire.New(nc, wire.Config{MaxLine: maxLine, ReadTimeout: readTimeout, WriteTimeout: writeTimeout})
-	defer conn.Close()
-	over := make(chan struct{})
-	defer close(over)
-	stop := context.AfterFunc(ctx, func() {
-		select {
-		case <-over:
-		case <-time.After(drainTimeout):
-			conn.Close()
-		}
-	})
-	defer stop()
-	newSession(srv, conn).run(ctx)
-}
-
-// pause waits for d or the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+// session is one client. drain ends when no new command shall begin, work when the present one must
+// end.
+func (srv *Server) session(drain, work context.Context, nc net.Conn) {
+	newSession(srv, nc).run(drain, work)
 }

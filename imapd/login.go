@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"posthaste/auth"
 	"posthaste/auth/sasl"
@@ -84,6 +83,9 @@ func (s *session) login(ctx context.Context, cmd imap.Command) (answer, error) {
 	if !s.passwordsAllowed() {
 		return answer{}, no("PRIVACYREQUIRED", "use TLS first")
 	}
+	if err := s.mayGuess(); err != nil {
+		return answer{}, err
+	}
 	who, err := s.srv.cfg.Auth.Password(ctx, args.User, args.Password)
 	if err != nil {
 		return answer{}, s.loginFailed(ctx, "LOGIN "+args.User, err)
@@ -99,6 +101,9 @@ func (s *session) authenticate(ctx context.Context, cmd imap.Command) (answer, e
 			return answer{}, no("PRIVACYREQUIRED", "use TLS first")
 		}
 		return answer{}, no("CANNOT", "that mechanism is not available")
+	}
+	if err := s.mayGuess(); err != nil {
+		return answer{}, err
 	}
 	exchange, err := sasl.New(args.Mechanism, s.srv.cfg.Auth, s.conn.TLS())
 	if err != nil {
@@ -120,6 +125,15 @@ func (s *session) authenticate(ctx context.Context, cmd imap.Command) (answer, e
 			return s.loggedIn(exchange.Identity(), "AUTHENTICATE "+args.Mechanism), nil
 		}
 	}
+}
+
+// mayGuess ends the session of a client whose network has failed too often, whatever the protocol.
+func (s *session) mayGuess() error {
+	if s.srv.cfg.Guesses.Allow(s.conn.RemoteAddr().Addr()) {
+		return nil
+	}
+	s.say("* BYE [UNAVAILABLE] too many failed logins from your address, try again later\r\n")
+	return errEnd
 }
 
 // ask sends a challenge and reads the response.
@@ -158,9 +172,8 @@ func (s *session) loginFailed(ctx context.Context, asked string, err error) erro
 	if !wrong {
 		return result
 	}
-	s.logins++
-	pause(ctx, time.Duration(s.logins)*loginDelay)
-	if s.logins < maxLogins {
+	s.srv.cfg.Guesses.Failed(ctx, s.conn.RemoteAddr().Addr(), s.logins)
+	if s.logins++; s.logins < maxLogins {
 		return result
 	}
 	s.say("* BYE too many failed logins\r\n")

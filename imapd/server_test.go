@@ -82,7 +82,7 @@ func newSiteOn(t testing.TB, keys kv.Store, change func(*Config)) *site {
 		t.Fatal(err)
 	}
 	seen := &events{}
-	cfg := Config{Store: mails, Auth: logins, PlaintextAuth: true, Hostname: "mail.north.test", Trace: seen,
+	cfg := Config{Store: mails, Auth: logins, PlaintextAuth: true, MaxPerIP: 10_000, Hostname: "mail.north.test", Trace: seen,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	if change != nil {
 		change(&cfg)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"runtime/debug"
 	"time"
@@ -39,27 +40,28 @@ type session struct {
 	logins      int // failed
 }
 
-func newSession(srv *Server, conn *wire.Conn) *session {
+func newSession(srv *Server, nc net.Conn) *session {
+	conn := wire.New(nc, wire.Config{MaxLine: maxLine, ReadTimeout: readTimeout, WriteTimeout: writeTimeout})
 	var random [6]byte
 	rand.Read(random[:])
 	id := hex.EncodeToString(random[:])
 	return &session{srv: srv, conn: conn, id: id, log: srv.cfg.Log.With("session", id)}
 }
 
-// run greets the client and answers commands until the connection, the client or ctx ends.
+// run greets the client and answers commands until the connection, the client or drain ends.
 //
 // It is here, with little of the stack in use, that a session waits, also during IDLE: Go then cuts the
 // stack of an idle session to half.
-func (s *session) run(ctx context.Context) {
+func (s *session) run(drain, work context.Context) {
 	defer s.end()
-	err := s.greet(ctx)
+	err := s.greet(work)
 	for err == nil {
-		err = s.step(ctx, s.conn.Park(ctx, time.Until(s.deadline)))
+		err = s.step(work, s.conn.Park(drain, time.Until(s.deadline)))
 	}
-	s.farewell(ctx, err)
+	s.farewell(drain, err)
 }
 
-// end catches a failure of our own, which is to end this session only.
+// end closes the connection, and catches a failure of our own, which is to end this session only.
 func (s *session) end() {
 	if failure := recover(); failure != nil {
 		s.log.Error("imapd: a session failed, please report this", "panic", failure, "stack", string(debug.Stack()))
@@ -69,6 +71,7 @@ func (s *session) end() {
 	if s.idling != nil {
 		s.idling.cancel()
 	}
+	s.conn.Close()
 }
 
 func (s *session) greet(ctx context.Context) error {
@@ -106,10 +109,10 @@ func (s *session) step(ctx context.Context, err error) error {
 }
 
 // farewell says BYE where somebody may still hear it.
-func (s *session) farewell(ctx context.Context, err error) {
+func (s *session) farewell(drain context.Context, err error) {
 	switch {
 	case errors.Is(err, errEnd):
-	case ctx.Err() != nil:
+	case drain.Err() != nil:
 		s.say("* BYE [UNAVAILABLE] the server is shutting down\r\n")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.say("* BYE [UNAVAILABLE] no command for too long\r\n")

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"posthaste/auth"
 )
 
 // readAll returns what the server says until it closes.
@@ -23,7 +26,7 @@ func TestClientThatSaysNothingIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, nil)
 		client, server := net.Pipe()
-		go site.session(t.Context(), server)
+		go site.session(t.Context(), t.Context(), server)
 		start := time.Now()
 		got := readAll(client)
 		if d := time.Since(start); d != loginTimeout || !strings.Contains(got, "\r\n* BYE ") {
@@ -37,7 +40,7 @@ func TestIdleClientIsClosedAfterHalfAnHour(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			site := newSite(t, nil)
 			client, server := net.Pipe()
-			go site.session(t.Context(), server)
+			go site.session(t.Context(), t.Context(), server)
 			start := time.Now()
 			go fmt.Fprintf(client, "l LOGIN %s \"%s\"\r\n%s", testLogin, testPassword, last)
 			got := readAll(client)
@@ -52,11 +55,11 @@ func TestGuessingIsSlowedDownAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, nil)
 		client, server := net.Pipe()
-		go site.session(t.Context(), server)
+		go site.session(t.Context(), t.Context(), server)
 		start := time.Now()
 		go io.WriteString(client, strings.Repeat("a LOGIN ann@north.test wrong\r\n", 2*maxLogins))
 		got := readAll(client)
-		want := maxLogins * (maxLogins + 1) / 2 * loginDelay
+		want := (1<<maxLogins - 1) * auth.GuessDelay // each as long as all before and one
 		if d := time.Since(start); d != want || strings.Count(got, "AUTHENTICATIONFAILED") != maxLogins-1 || !strings.Contains(got, "* BYE") {
 			t.Errorf("after %v: %q; want BYE after %v", d, got, want)
 		}
@@ -152,18 +155,46 @@ func TestStartTLS(t *testing.T) {
 	}
 }
 
-func TestSessionsOverTheLimitWait(t *testing.T) {
-	site := newSite(t, func(c *Config) { c.MaxSessions = 1 })
-	addr := site.listen(t)
-	first, second := dial(t, addr), dial(t, addr)
-	p := &peer{first, bufio.NewReader(first)}
-	p.expect(t, 0, "* OK *")
-	second.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	q := &peer{second, bufio.NewReader(second)}
-	if line, err := q.ReadString('\n'); err == nil {
-		t.Errorf("a second session was greeted: %q", line)
+func TestSessionsOverALimitAreRefused(t *testing.T) {
+	for _, limit := range []func(*Config){func(c *Config) { c.MaxSessions = 1 }, func(c *Config) { c.MaxPerIP = 1 }} {
+		addr := newSite(t, limit).listen(t)
+		first, second := dial(t, addr), dial(t, addr)
+		(&peer{first, bufio.NewReader(first)}).expect(t, 0, "* OK *")
+		if got := readAll(second); !strings.HasPrefix(got, "* BYE [UNAVAILABLE] too many connections") {
+			t.Errorf("a second session hears %q", got)
+		}
 	}
-	second.SetReadDeadline(time.Now().Add(time.Minute))
-	first.Close()
-	q.expect(t, 1, "* OK *")
+}
+
+func TestClientsBehindABalancer(t *testing.T) {
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	site := newSite(t, func(c *Config) { c.Proxies = loopback })
+	conn := dial(t, site.listen(t))
+	p := &peer{conn, bufio.NewReader(conn)}
+	fmt.Fprintf(conn, "PROXY TCP4 192.0.2.7 192.0.2.1 1000 143\r\na LOGIN %s \"%s\"\r\n", testLogin, testPassword)
+	p.expect(t, 0, "* OK *")
+	p.expect(t, 1, "a OK *")
+	if e := site.events.all; len(e) != 1 || !strings.HasPrefix(e[0].Peer, "192.0.2.7") {
+		t.Errorf("trace: %+v", e)
+	}
+}
+
+func TestGuessersAreTurnedAway(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, exempt := range []string{"192.0.2.0/24", "127.0.0.0/8"} {
+		guesses := &auth.Guesses{Exempt: []netip.Prefix{netip.MustParsePrefix(exempt)}}
+		for range auth.MaxGuesses {
+			guesses.Failed(over, netip.MustParseAddr("127.0.0.1"), 0) // over another protocol, say
+		}
+		conn := dial(t, newSite(t, func(c *Config) { c.Guesses = guesses }).listen(t))
+		p := &peer{conn, bufio.NewReader(conn)}
+		p.expect(t, 0, "* OK *")
+		fmt.Fprintf(conn, "a LOGIN %s \"%s\"\r\n", testLogin, testPassword)
+		if exempt == "127.0.0.0/8" {
+			p.expect(t, 1, "a OK *")
+			continue
+		}
+		p.expect(t, 1, "* BYE [UNAVAILABLE] too many failed logins *")
+	}
 }
