@@ -1,0 +1,59 @@
+package pgkv
+
+import (
+	"sync"
+
+	"posthaste/kv"
+)
+
+// A partition is what memory holds of a partition in use.
+type partition struct {
+	name  kv.Partition
+	users int // guarded by Store.mu
+
+	writing sync.Mutex // held by the one Update of this process that runs
+
+	mu       sync.Mutex // guards what follows
+	told     kv.Version // the highest that watchers were told of
+	watchers map[*func(kv.Version)]bool
+}
+
+func (p *partition) watch(f func(kv.Version)) (stop func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.watchers == nil {
+		p.watchers = make(map[*func(kv.Version)]bool)
+	}
+	p.watchers[&f] = true
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.watchers, &f)
+	}
+}
+
+// tell tells the watchers of version v, which is durable, unless they know of it.
+func (p *partition) tell(v kv.Version) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if v <= p.told {
+		return
+	}
+	p.told = v
+	for f := range p.watchers {
+		(*f)(v)
+	}
+}
+
+func (p *partition) watched() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.watchers) > 0
+}
+
+// forget makes p as it was before any commit.
+func (p *partition) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told = 0
+}
