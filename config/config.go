@@ -8,6 +8,7 @@ package config
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,7 @@ import (
 // is read from when the file is silent, doc its manual.
 type Config struct {
 	Hostname string `toml:"hostname" doc:"Our name in SMTP and in the default certificate: the fully qualified name that our address resolves to and back. Required."`
+	Domain   string `toml:"domain" doc:"Domain that completes names without one: logins, and addresses such as postmaster. Empty: hostname without its first label."`
 	Data     string `toml:"data" default:"/var/lib/posthaste" doc:"Directory of the embedded store, of blobs, of the spool of large messages and of the admin socket. One node at a time uses it."`
 	User     string `toml:"user" doc:"Unix user to become after the ports are bound, when started as root. Empty: stay as started."`
 
@@ -92,7 +94,7 @@ type Account struct {
 // Limits hold strangers off.
 type Limits struct {
 	Exempt        []netip.Prefix `toml:"exempt" default:"127.0.0.0/8 ::1/128" doc:"Clients without delays, bans and rates. Never grants relaying."`
-	Sessions      int            `toml:"sessions" default:"20000" min:"10" max:"1000000" doc:"Most sessions at a time on one listener; more wait in the kernel."`
+	Sessions      int            `toml:"sessions" default:"20000" min:"10" max:"1000000" doc:"Most sessions at a time on one listener; more are told to come again later."`
 	SessionsPerIP int            `toml:"sessions_per_ip" default:"100" min:"1" max:"1000000" doc:"Most sessions at a time from one address, exempt ones apart."`
 }
 
@@ -121,6 +123,18 @@ type Duration time.Duration
 
 // A Size reads "50MiB", "1 GiB", "4096".
 type Size int64
+
+// LocalDomain returns the domain that completes names without one.
+func (c *Config) LocalDomain() string {
+	if c.Domain != "" {
+		return strings.ToLower(c.Domain)
+	}
+	host := strings.ToLower(c.Hostname)
+	if _, rest, _ := strings.Cut(host, "."); qualified(rest) {
+		return rest
+	}
+	return host
+}
 
 // D returns d as the standard library has it.
 func (d Duration) D() time.Duration { return time.Duration(d) }

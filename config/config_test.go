@@ -96,6 +96,18 @@ service = "mx"
 	}
 }
 
+func TestLocalDomain(t *testing.T) {
+	for _, c := range []struct{ claim, hostname, domain, want string }{
+		{"is the host's name without the host", "mail.example.org", "", "example.org"},
+		{"is what the file says", "mail.example.org", "Example.net", "example.net"},
+		{"is the whole of a short name", "Example.org", "", "example.org"},
+	} {
+		if got := (&Config{Hostname: c.hostname, Domain: c.domain}).LocalDomain(); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.claim, got, c.want)
+		}
+	}
+}
+
 func TestShowIsReadBackAsTheSame(t *testing.T) {
 	c, err := Parse("x", []byte(Example+"[smtp]\nproxy_networks = [\"10.0.0.0/8\"]\n"))
 	if err != nil {

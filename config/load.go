@@ -89,6 +89,9 @@ func (c *Config) check() []Problem {
 	case !qualified(c.Hostname):
 		report("hostname", "%q is not a fully qualified host name such as mail.example.org: other servers refuse mail from it", c.Hostname)
 	}
+	if c.Domain != "" && !qualified(c.Domain) {
+		report("domain", "%q is not a domain such as example.org", c.Domain)
+	}
 	if !filepath.IsAbs(c.Data) {
 		report("data", "%q is not an absolute path", c.Data)
 	}

@@ -32,6 +32,7 @@ import (
 	"posthaste/kv"
 	"posthaste/popd"
 	"posthaste/queue"
+	"posthaste/smtpd"
 	"posthaste/store"
 	"posthaste/submit"
 	"posthaste/trace"
@@ -70,6 +71,7 @@ type Node struct {
 	blobs     blob.Store
 	directory *directory.Directory
 	auth      *auth.Auth
+	guesses   *auth.Guesses
 	store     *store.Store
 	trace     *trace.Log
 	queue     *queue.Queue
@@ -148,7 +150,8 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 	if n.blobs, err = openBlobs(n.cfg, n.options); err != nil {
 		return err
 	}
-	return os.MkdirAll(filepath.Join(n.cfg.Data, spoolName), 0o700)
+	spool := filepath.Join(n.cfg.Data, spoolName)
+	return errors.Join(os.MkdirAll(spool, 0o700), smtpd.CleanSpool(spool))
 }
 
 // buildParts makes what works on the store and talks to nobody.
@@ -159,12 +162,13 @@ func (n *Node) buildParts(context.Context) (err error) {
 	if n.cfg.Account.Separator != "" {
 		separator = n.cfg.Account.Separator[0]
 	}
-	n.directory = directory.New(n.kv, directory.Config{Separator: separator})
+	n.directory = directory.New(n.kv, directory.Config{Separator: separator, DefaultDomain: n.cfg.LocalDomain()})
 	if n.cert, err = openCert(n.cfg, n.log); err != nil {
 		return err
 	}
 	n.tls = n.cert.Config()
 	n.auth = auth.New(auth.Config{Directory: n.directory, Certificate: n.certificateOf})
+	n.guesses = &auth.Guesses{Exempt: n.cfg.Limits.Exempt}
 	n.store, err = store.New(store.Config{KV: n.kv, Blobs: n.blobs, Log: n.log, CacheBytes: 4 * int64(n.cfg.Store.Cache)})
 	return err
 }
@@ -185,7 +189,7 @@ func (n *Node) buildAgents(context.Context) (err error) {
 	n.local = local.New(local.Config{Store: n.store, Directory: n.directory, Forward: n.queue, Trace: n.trace, Log: n.log})
 	n.inbound = inbound.New(inbound.Config{Hostname: c.Hostname, Directory: n.directory, Local: n.local, Queue: n.queue,
 		Checks: []inbound.Check{inbound.Iprev{Resolver: n.resolver, Loopback: n.options.InProcess}, inbound.Helo{Hostname: c.Hostname, Loopback: n.options.InProcess}}, Trace: n.trace, Log: n.log})
-	n.submit = submit.New(submit.Config{Hostname: c.Hostname, Owners: n.directory, Queue: n.queue, MaxRecipients: c.SMTP.MaxRecipients})
+	n.submit = submit.New(submit.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Owners: n.directory, Queue: n.queue, MaxRecipients: c.SMTP.MaxRecipients})
 	n.locks = popd.NewLocks()
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
 		Quota: int64(c.Account.Quota), Hostname: c.Hostname, Log: n.log})

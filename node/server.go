@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"time"
@@ -34,38 +35,44 @@ const adminDrain = 10 * time.Second
 // server returns the server of a listener.
 func (n *Node) server(l config.Listen) (server, error) {
 	service, implicit := strings.CutSuffix(l.Service, "s")
+	var proxies []netip.Prefix
+	if l.Proxy {
+		proxies = n.cfg.SMTP.ProxyNetworks
+	}
+	limits := n.cfg.Limits
 	switch {
 	case service == "mx":
-		return n.smtpServer(l, smtpd.MX, false), nil
+		return n.smtpServer(smtpd.MX, false, proxies), nil
 	case service == "submission":
-		return n.smtpServer(l, smtpd.Submission, implicit), nil
+		return n.smtpServer(smtpd.Submission, implicit, proxies), nil
 	case service == "lmtp":
-		return n.smtpServer(l, smtpd.LMTP, false), nil
+		return n.smtpServer(smtpd.LMTP, false, proxies), nil
 	case service == "imap":
-		return imapd.New(imapd.Config{Store: n.store, Auth: n.auth, TLS: n.tls, ImplicitTLS: implicit, PlaintextAuth: n.cfg.TLS.PlaintextAuth,
-			Hostname: n.cfg.Hostname, MaxMessage: int64(n.cfg.SMTP.MaxSize), MaxSessions: n.cfg.Limits.Sessions, Trace: n.trace, Log: n.log})
+		return imapd.New(imapd.Config{Store: n.store, Auth: n.auth, Guesses: n.guesses,
+			TLS: n.tls, ImplicitTLS: implicit, PlaintextAuth: n.cfg.TLS.PlaintextAuth,
+			Hostname: n.cfg.Hostname, MaxMessage: int64(n.cfg.SMTP.MaxSize),
+			MaxSessions: limits.Sessions, MaxPerIP: limits.SessionsPerIP, Exempt: limits.Exempt, Proxies: proxies,
+			Trace: n.trace, Log: n.log})
 	case service == "pop3":
-		return popd.New(popd.Config{Store: n.store, Auth: n.auth, TLS: n.tls, ImplicitTLS: implicit, PlaintextAuth: n.cfg.TLS.PlaintextAuth,
-			Hostname: n.cfg.Hostname, Locks: n.locks, MaxSessions: n.cfg.Limits.Sessions, MaxPerIP: n.cfg.Limits.SessionsPerIP,
-			Exempt: n.cfg.Limits.Exempt, Trace: n.trace, Log: n.log}), nil
+		return popd.New(popd.Config{Store: n.store, Locks: n.locks, Auth: n.auth, Guesses: n.guesses,
+			TLS: n.tls, ImplicitTLS: implicit, PlaintextAuth: n.cfg.TLS.PlaintextAuth, Hostname: n.cfg.Hostname,
+			MaxSessions: limits.Sessions, MaxPerIP: limits.SessionsPerIP, Exempt: limits.Exempt, Proxies: proxies,
+			Trace: n.trace, Log: n.log}), nil
 	}
 	return nil, fmt.Errorf("node: service %q is none of this version", l.Service)
 }
 
-func (n *Node) smtpServer(l config.Listen, mode smtpd.Mode, implicit bool) *smtpd.Server {
+func (n *Node) smtpServer(mode smtpd.Mode, implicit bool, proxies []netip.Prefix) *smtpd.Server {
 	c := smtpd.Config{
-		Mode: mode, Hostname: n.cfg.Hostname, TLS: n.tls, ImplicitTLS: implicit,
+		Mode: mode, Hostname: n.cfg.Hostname, Domain: n.cfg.LocalDomain(), TLS: n.tls, ImplicitTLS: implicit,
 		SpoolDir: filepath.Join(n.cfg.Data, spoolName), BareLF: smtpd.BareLF(n.cfg.SMTP.BareLF),
 		MaxSize: int64(n.cfg.SMTP.MaxSize), MaxRecipients: n.cfg.SMTP.MaxRecipients,
 		MaxSessions: n.cfg.Limits.Sessions, MaxPerIP: n.cfg.Limits.SessionsPerIP, Exempt: n.cfg.Limits.Exempt,
-		Trace: n.trace, Log: n.log,
-	}
-	if l.Proxy {
-		c.Proxies = n.cfg.SMTP.ProxyNetworks
+		Proxies: proxies, Trace: n.trace, Log: n.log,
 	}
 	switch mode {
 	case smtpd.Submission:
-		c.Auth, c.PlaintextAuth = n.auth, n.cfg.TLS.PlaintextAuth
+		c.Auth, c.Guesses, c.PlaintextAuth = n.auth, n.guesses, n.cfg.TLS.PlaintextAuth
 		users := submission{n.submit, n.directory, n.local}
 		c.Senders, c.Recipients, c.Acceptor = users, users, users
 	case smtpd.LMTP:

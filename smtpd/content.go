@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -106,10 +107,25 @@ func (c *content) makeRoom() {
 	c.spill()
 }
 
+// spoolPrefix begins the name that a spool file has for a moment.
+const spoolPrefix = "incoming-"
+
+// CleanSpool deletes what a crash left in a spool directory that no Server uses now.
+func CleanSpool(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, spoolPrefix+"*"))
+	for _, file := range left {
+		err = errors.Join(err, os.Remove(file))
+	}
+	if err != nil {
+		return fmt.Errorf("smtpd: clean the spool: %w", err)
+	}
+	return nil
+}
+
 // spill appends the block to the file, which has no name any more and so ends with us.
 func (c *content) spill() {
 	if c.file == nil {
-		f, err := os.CreateTemp(c.from.dir, "incoming-")
+		f, err := os.CreateTemp(c.from.dir, spoolPrefix)
 		if err == nil {
 			c.file, err = f, os.Remove(f.Name())
 		}

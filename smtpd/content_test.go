@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"posthaste/mail"
@@ -85,5 +86,20 @@ func TestUnusableSpoolDirectoryIs451(t *testing.T) {
 	c.write(make([]byte, 1<<20))
 	if s := mail.StatusOf(c.finish()); s.Code != 451 {
 		t.Errorf("got %v, want 451", s)
+	}
+}
+
+func TestCleanSpoolDeletesWhatACrashLeft(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"incoming-1234", "incoming-5678", "other"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := CleanSpool(dir); err != nil {
+		t.Fatal(err)
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 1 || files[0].Name() != "other" {
+		t.Errorf("left are %v, want what is not ours", files)
 	}
 }
