@@ -98,7 +98,7 @@ func (r *report) international() bool {
 	if !r.entry.Envelope.From.ASCII() || !isASCII(string(header(r.content))) {
 		return true
 	}
-	return slices.ContainsFunc(r.recipients, func(p reported) bool { return !p.Address.ASCII() })
+	return slices.ContainsFunc(r.recipients, func(p reported) bool { return !p.Address.ASCII() || !isASCII(p.ORcpt) })
 }
 
 // worst returns the action that the subject speaks of.

@@ -3,6 +3,7 @@ package smtp
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"posthaste/mail"
 )
@@ -180,6 +181,11 @@ func parseORcpt(s string) (string, bool) {
 		return kind + ";" + address, ok && !hasControl(address)
 	}
 	address, ok = DecodeXtext(address)
+	// Postfix (3.7) sends an international address as "rfc822", its UTF-8 in xtext.
+	if kind == "rfc822" && !isASCII(address) && utf8.ValidString(address) {
+		kind = "utf-8"
+		return kind + ";" + address, ok && !hasControl(address)
+	}
 	return kind + ";" + address, ok && isPrintable(address)
 }
 

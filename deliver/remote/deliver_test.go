@@ -147,6 +147,7 @@ func TestRecipientParameters(t *testing.T) {
 		want string
 	}{
 		{mail.Recipient{Address: to}, "RCPT TO:<bob@south.test>"},
+		{mail.Recipient{Address: to, ORcpt: "utf-8;jürgen@x"}, `RCPT TO:<bob@south.test> ORCPT=utf-8;j\x{FC}rgen@x`},
 		{mail.Recipient{Address: to, Notify: mail.NotifyNever}, "RCPT TO:<bob@south.test> NOTIFY=NEVER"},
 		{mail.Recipient{Address: to, Notify: mail.NotifySuccess | mail.NotifyDelay, ORcpt: "rfc822;b+ob@x"}, "RCPT TO:<bob@south.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b+2Bob@x"},
 	} {
