@@ -57,7 +57,8 @@ func (c *codec) pack(content []byte) []byte {
 		packed[0] = packedS2
 		packed = packed[:1+len(s2.Encode(packed[1:], content))]
 	} else {
-		packed = c.encoder.EncodeAll(content, append(make([]byte, 0, 1+len(content)/2), packedZstd))
+		room := make([]byte, 0, 1+len(content)) // most large mail is base64, which shrinks by a quarter only
+		packed = c.encoder.EncodeAll(content, append(room, packedZstd))
 	}
 	if len(packed) > len(content) {
 		packed = append(append(packed[:0], packedRaw), content...)
