@@ -26,6 +26,9 @@ type lease struct {
 // leaseWorkers bounds how many leases are written at the same time.
 const leaseWorkers = 16
 
+// leaseRetry is how soon leases are asked for again that nobody else can have: the disk is full.
+const leaseRetry = 5 * time.Second
+
 // A seen is what a node saw of another's lease, and when it first did.
 type seen struct {
 	epoch, beat uint64
@@ -40,18 +43,17 @@ func (d *dispatcher) keepLeases(ctx context.Context) {
 		var g errgroup.Group
 		g.SetLimit(leaseWorkers)
 		for i := range d.shards {
-			g.Go(func() error {
-				d.tendLease(ctx, &d.shards[i], &views[i])
-				return nil
-			})
+			g.Go(func() error { return d.tendLease(ctx, &d.shards[i], &views[i]) })
 		}
-		g.Wait()
+		if err := g.Wait(); err != nil && ctx.Err() == nil {
+			d.q.log.Error("queue: cannot tend the leases of its shards", "err", err)
+		}
 		pause := d.q.lease / 3
 		if d.q.lease == 0 {
 			if d.holdsAll() {
 				return // nobody else can take them
 			}
-			pause = time.Second
+			pause = leaseRetry
 		}
 		select {
 		case <-ctx.Done():
@@ -73,14 +75,14 @@ func (d *dispatcher) holdsAll() bool {
 }
 
 // tendLease keeps the lease of s, or takes it where it is free.
-func (d *dispatcher) tendLease(ctx context.Context, s *shard, view *seen) {
+func (d *dispatcher) tendLease(ctx context.Context, s *shard, view *seen) error {
 	d.mu.Lock()
 	held, epoch := s.held, s.epoch
 	d.mu.Unlock()
 	began := time.Now()
 	if held && time.Since(view.kept) > 2*d.q.lease/3 {
 		d.drop(s) // somebody may be about to take over
-		return
+		return nil
 	}
 	var got lease
 	taken := false
@@ -109,15 +111,14 @@ func (d *dispatcher) tendLease(ctx context.Context, s *shard, view *seen) {
 	case errors.Is(err, errLeaseLost):
 		d.drop(s)
 	case err != nil:
-		if ctx.Err() == nil {
-			d.q.log.Error("queue: cannot tend the lease of a shard", "shard", s.number, "err", err)
-		}
+		return fmt.Errorf("shard %d: %w", s.number, err)
 	case taken:
 		view.kept = began
 		d.hold(s, got.epoch)
 	case got.epoch != view.epoch || got.beat != view.beat || view.since.IsZero():
 		*view = seen{epoch: got.epoch, beat: got.beat, since: began}
 	}
+	return nil
 }
 
 // stale tells whether l has not changed for the whole time.
