@@ -96,6 +96,7 @@ func (c *committer) settle(cl closing) *change {
 	ch := &change{task: cl.task, at: cl.at, verdicts: map[int]verdict{}}
 	e := cl.task.record.entry
 	stopped := c.d.jobs.Err() != nil
+	chance := c.rand.Float64() // one for all, so that what is deferred together goes out together again
 	for n, i := range cl.task.recipients {
 		r := e.Recipients[i]
 		switch {
@@ -106,7 +107,7 @@ func (c *committer) settle(cl closing) *change {
 		case stopped && cl.answers[n].Temporary():
 			// Our own end cut the attempt off: it is due as before.
 		default:
-			ch.verdicts[i] = c.d.q.policy.settle(r, cl.answers[n], e.Created(), cl.at, c.rand.Float64())
+			ch.verdicts[i] = c.d.q.policy.settle(r, cl.answers[n], e.Created(), cl.at, chance)
 		}
 	}
 	if err := c.d.q.writeReport(c.d.jobs, ch); err != nil {
