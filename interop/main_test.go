@@ -33,7 +33,7 @@ func buildAndRun(m *testing.M) int {
 }
 
 // patience bounds each command and each wait: far more than any needs on a busy machine.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // program returns the path of a program of others. Where it is missing, the test skips, or fails when
 // POSTHASTE_REQUIRE_PEERS is set.

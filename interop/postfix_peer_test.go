@@ -30,6 +30,7 @@ const (
 	postfixHost = "mx.south.test"
 	cleo        = "cleo@south.test"
 	dan         = "dan@south.test"
+	jürgen      = "jürgen@" // here and there
 )
 
 // peersDir is where scripts/install-peers.sh unpacks packages.
@@ -241,7 +242,7 @@ minimal_backoff_time = 2s
 queue_run_delay = 2s
 
 virtual_mailbox_domains = south.test
-virtual_mailbox_maps = inline:{$CLEO=cleo/, $DAN=dan/}
+virtual_mailbox_maps = inline:{$CLEO=cleo/, $DAN=dan/, jürgen@south.test=jürgen/}
 virtual_mailbox_base = $DIR/mail
 virtual_uid_maps = static:$UID
 virtual_gid_maps = static:$GID

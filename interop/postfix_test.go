@@ -7,14 +7,13 @@ import (
 	"testing"
 )
 
-// newSites returns a posthaste and a Postfix that find each other.
+// newSites returns a posthaste, and a Postfix to be started, that find each other.
 func newSites(t *testing.T) (*site, *postfix) {
 	t.Helper()
 	p := preparePostfix(t)
 	w := newSite(t, settings{remotePort: p.port})
 	w.dns.Host(postfixHost, "127.0.0.1")
 	w.dns.MX("south.test", 10, postfixHost)
-	p.start(t, w)
 	return w, p
 }
 
@@ -43,11 +42,19 @@ func (w *site) submit(t *testing.T, content string, to ...string) {
 	send(t, c, ann, content, to...)
 }
 
+// send sends one message. A recipient may be followed by parameters of RCPT, "a@b.test> NOTIFY=NEVER".
 func send(t *testing.T, c *smtp.Client, from, content string, to ...string) {
 	t.Helper()
 	must(t, c.Mail(from))
 	for _, address := range to {
-		must(t, c.Rcpt(address))
+		address, parameters, _ := strings.Cut(address, "> ")
+		const accepted = 25 // as a prefix of the reply
+		id, err := c.Text.Cmd("RCPT TO:<%s> %s", address, parameters)
+		must(t, err)
+		c.Text.StartResponse(id)
+		_, _, err = c.Text.ReadResponse(accepted)
+		c.Text.EndResponse(id)
+		must(t, err)
 	}
 	data, err := c.Data()
 	must(t, err)
@@ -65,6 +72,11 @@ func TestPostfixReceives(t *testing.T) {
 	}
 	small, large := fmt.Sprintf(letter8bit, ann, cleo), largeLetter(ann, cleo)
 	w.submit(t, small, cleo, dan)
+	eventually(t, "the message waits for Postfix to come up", func() bool {
+		return strings.Contains(w.cli(t, "queue", "list", "--json"), `"state":"deferred"`)
+	})
+	contains(t, "queue", w.cli(t, "queue", "list"), "deferred", cleo, dan, "connection refused")
+	p.start(t, w)
 	got := p.wait(t, cleo, 1)[0]
 	contains(t, "message in Postfix's Maildir", got, "Return-Path: <"+ann+">", "from "+host, "using TLSv1.3", "with ESMTPS",
 		"Content-Transfer-Encoding: 8bit", "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=")
@@ -90,11 +102,22 @@ func TestPostfixReceives(t *testing.T) {
 			t.Errorf("report names %s:\n%s", dan, report)
 		}
 	})
+	t.Run("and confirms delivery", func(t *testing.T) {
+		w.submit(t, "Subject: confirm\r\n\r\nx\r\n", cleo+"> NOTIFY=SUCCESS ORCPT=rfc822;Cleo@south.test")
+		report := w.arrived(t, ann, 2)[1].content
+		contains(t, "report", report, "Return-Path: <>", "Action: delivered", "Original-Recipient: rfc822;Cleo@south.test", "Status: 2.0.0")
+	})
+	t.Run("at an international address", func(t *testing.T) {
+		w.submit(t, "Subject: Grüße\r\n\r\nGrüße\r\n", jürgen+`south.test> ORCPT=utf-8;j\x{FC}rgen@south.test`)
+		got := p.wait(t, "jürgen", 1)[0]
+		contains(t, "message", got, "Delivered-To: "+jürgen+"south.test", "with UTF8SMTPS", "Subject: Grüße\n", "\n\nGrüße\n")
+	})
 	eventually(t, "our queue is empty", func() bool { return w.cli(t, "queue", "list", "--json") == "" })
 }
 
 func TestPostfixSends(t *testing.T) {
 	w, p := newSites(t)
+	p.start(t, w)
 	hand := func(t *testing.T, content string, to ...string) {
 		c, err := smtp.Dial(p.address())
 		must(t, err)
@@ -116,9 +139,14 @@ func TestPostfixSends(t *testing.T) {
 	}
 	contains(t, "log of Postfix", p.log(), "Using ESMTP PIPELINING", "Verified TLS connection established to 127.0.0.1", "status=sent (250 2.")
 
+	t.Run("to an international address", func(t *testing.T) {
+		w.cli(t, "alias", "add", jürgen+domain, bob)
+		hand(t, "Subject: Grüße\r\n\r\nGrüße\r\n", jürgen+domain)
+		contains(t, "message", w.arrived(t, bob, 2)[1].content, "with UTF8SMTPS", "Subject: Grüße\r\n", "\r\n\r\nGrüße\r\n")
+	})
 	t.Run("and reports what we refuse", func(t *testing.T) {
 		hand(t, "Subject: half\r\n\r\nhalf\r\n", "nobody@"+domain, bob)
-		contains(t, "header", w.arrived(t, bob, 2)[1].header(), "Subject: half")
+		contains(t, "header", w.arrived(t, bob, 3)[2].header(), "Subject: half")
 		contains(t, "report", p.wait(t, cleo, 1)[0], "nobody@"+domain, "Status: 5.1.1", "there is no mailbox")
 	})
 }
