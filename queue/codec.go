@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"posthaste/blob"
@@ -13,6 +14,10 @@ import (
 
 // formatEntry is the first byte of a stored entry; docs/formats/queue.md describes the rest.
 const formatEntry = 1
+
+// maxAnswers is how many bytes of the texts of all last answers are kept, so that an entry of many
+// recipients, each with a long answer, still fits a value of kv.
+const maxAnswers = 5 << 20
 
 var errEntryFormat = errors.New("queue: the stored entry does not have the known format")
 
@@ -46,8 +51,9 @@ func (e *Entry) encode() []byte {
 	}
 	w.text(e.origin)
 	w.number(uint64(len(e.Recipients)))
+	text := maxAnswers / max(len(e.Recipients), 1)
 	for i := range e.Recipients {
-		w.recipient(&e.Recipients[i])
+		w.recipient(&e.Recipients[i], text)
 	}
 	return w
 }
@@ -132,7 +138,8 @@ func (w *writer) origin(o *mail.Origin) {
 	w.text(o.TLS)
 }
 
-func (w *writer) recipient(r *Recipient) {
+// recipient writes r, with at most so many bytes of the text of its last answer.
+func (w *writer) recipient(r *Recipient, text int) {
 	w.text(r.Address.Local)
 	w.text(r.Address.Domain)
 	w.byte(byte(r.Notify))
@@ -151,7 +158,11 @@ func (w *writer) recipient(r *Recipient) {
 	}
 	w.number(uint64(r.Status.Code))
 	w.text(r.Status.Enhanced)
-	w.text(r.Status.Text)
+	answer := r.Status.Text
+	if len(answer) > text {
+		answer = strings.ToValidUTF8(answer[:text], "")
+	}
+	w.text(answer)
 	w.text(r.Status.Peer)
 }
 

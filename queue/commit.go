@@ -143,6 +143,11 @@ func (c *committer) commit(changes []*change) {
 			c.d.expect(ch.report.ID)
 		}
 	}
+	c.record(changes)
+}
+
+// record is commit for changes whose reports are expected.
+func (c *committer) record(changes []*change) {
 	for pause := firstCommitPause; ; pause = min(2*pause, maxCommitPause) {
 		_, err := c.d.q.kv.Update(context.WithoutCancel(c.d.jobs), shardPartition(c.shard.number), func(tx kv.Txn) error {
 			return c.write(tx, changes)
@@ -150,6 +155,10 @@ func (c *committer) commit(changes []*change) {
 		switch {
 		case err == nil:
 			c.committed(changes)
+			return
+		case errors.Is(err, kv.ErrTooLarge) && len(changes) > 1:
+			c.record(changes[:len(changes)/2])
+			c.record(changes[len(changes)/2:])
 			return
 		case errors.Is(err, errLeaseLost):
 			c.d.drop(c.shard)
@@ -172,15 +181,53 @@ func (c *committer) write(tx kv.Txn, changes []*change) error {
 		return err
 	}
 	tx.Quiet() // outcomes wake nobody
+	entries := make([]*touched, 0, len(changes))
+	known := make(map[mail.QueueID]*touched, len(changes))
 	for _, ch := range changes {
-		if err := ch.write(tx); err != nil {
+		id := ch.task.record.entry.ID
+		if known[id] == nil {
+			t, err := touch(tx, id)
+			if err != nil {
+				return err
+			}
+			known[id], entries = t, append(entries, t)
+		}
+		if err := ch.write(tx, known[id]); err != nil {
 			return err
 		}
+	}
+	for _, t := range entries {
+		t.write(tx)
 	}
 	return nil
 }
 
-func (ch *change) write(tx kv.Txn) error {
+// A touched is an entry that a commit changes: once, however many changes there are to it.
+type touched struct {
+	entry  *Entry // nil when there is none that can be changed
+	before int64  // when it was due
+	last   *change
+}
+
+// touch reads an entry. One that an operator deleted, or that an earlier commit finished, is gone, and
+// what cannot be read is left for the operator.
+func touch(tx kv.Txn, id mail.QueueID) (*touched, error) {
+	stored, err := tx.Get(entryKey(id))
+	if isMissing(err) {
+		return &touched{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	e, err := decodeEntry(id, stored)
+	if err != nil {
+		return &touched{}, nil
+	}
+	return &touched{entry: e, before: e.due()}, nil
+}
+
+// write applies ch to its entry, and puts its report.
+func (ch *change) write(tx kv.Txn, t *touched) error {
 	ch.reported, ch.finished = notPut, nil
 	if ch.report != nil {
 		if _, err := tx.Get(entryKey(ch.report.ID)); err == nil {
@@ -189,31 +236,27 @@ func (ch *change) write(tx kv.Txn) error {
 			return err
 		}
 	}
-	id := ch.task.record.entry.ID
-	stored, err := tx.Get(entryKey(id))
-	if isMissing(err) {
-		return nil // an operator deleted it, or this is a repeat
+	if t.entry == nil {
+		return nil
 	}
-	if err != nil {
-		return err
-	}
-	e, err := decodeEntry(id, stored)
-	if err != nil {
-		return nil // what cannot be read is left for the operator
-	}
-	before := e.due()
-	closed := ch.apply(e)
-	if closed && ch.report != nil {
+	t.last = ch
+	if closed := ch.apply(t.entry); closed && ch.report != nil {
 		ch.report.insert(tx, ch.packed)
 		ch.reported = putNow
 	}
-	if e.finished() {
-		ch.finished = e
-		e.remove(tx, before, ch.at)
-		return nil
-	}
-	e.store(tx, before)
 	return nil
+}
+
+// write stores the entry as the changes have left it.
+func (t *touched) write(tx kv.Txn) {
+	switch {
+	case t.entry == nil:
+	case t.entry.finished():
+		t.last.finished = t.entry
+		t.entry.remove(tx, t.before, t.last.at)
+	default:
+		t.entry.store(tx, t.before)
+	}
 }
 
 // apply brings the verdicts into e, whose recipients an operator may have touched meanwhile, and

@@ -210,6 +210,9 @@ func (q *Queue) put(ctx context.Context, e *Entry, content []byte, check bool) e
 	case errors.Is(err, kv.ErrFull):
 		q.discardBlob(e)
 		return mail.NewStatus(452, "4.3.1", "no space left to store the message, try again later")
+	case errors.Is(err, kv.ErrTooLarge):
+		q.discardBlob(e)
+		return mail.NewStatus(554, "5.5.3", "the envelope is too large: send to %d recipients in several messages", len(e.Recipients))
 	case err != nil:
 		return fmt.Errorf("queue: put %s: %w", e.ID, err)
 	}
