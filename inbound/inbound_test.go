@@ -269,6 +269,20 @@ func TestHeaderLines(t *testing.T) {
 	}
 }
 
+func TestForgedResultsAreFoundWhereTheyStand(t *testing.T) {
+	const forged = "Authentication-Results: mx.north.test; spf=pass\r\n"
+	for _, c := range []struct{ claim, header, want string }{
+		{"behind a field whose end reads the same", "X-" + forged + "Subject: x\r\n" + forged, "X-" + forged + "Subject: x\r\n"},
+		{"after a tab", "A: b\r\nAuthentication-Results: mx.north.test\t1; spf=pass\r\n", "A: b\r\n"},
+		{"after a comment with a quoted parenthesis", "A: b\r\nAuthentication-Results: (\\)) mx.north.test; spf=pass\r\n", "A: b\r\n"},
+	} {
+		m := &Message{Envelope: &mail.Envelope{}, Content: []byte(c.header + "\r\nbody\r\n"), host: "mx.north.test"}
+		if err := m.readHeader(); err != nil || string(m.Content) != c.want+"\r\nbody\r\n" {
+			t.Errorf("%s: %q is left, %v", c.claim, m.Content, err)
+		}
+	}
+}
+
 func TestChecks(t *testing.T) {
 	for _, c := range []struct {
 		claim  string

@@ -56,8 +56,8 @@ func (m *Message) isForged(f message.Field) bool {
 	if cut := strings.IndexByte(value, ';'); cut >= 0 {
 		value = value[:cut]
 	}
-	id, _, _ := strings.Cut(strings.TrimLeft(withoutComments(value), " \t"), " ")
-	return strings.EqualFold(strings.Trim(id, "\"\t "), m.host)
+	words := strings.Fields(withoutComments(value)) // the name, and perhaps a version
+	return len(words) > 0 && strings.EqualFold(strings.Trim(words[0], `"`), m.host)
 }
 
 // withoutComments drops what stands in parentheses, which may nest (RFC 5322 section 3.2.2).
@@ -65,9 +65,11 @@ func withoutComments(s string) string {
 	if !strings.Contains(s, "(") {
 		return s
 	}
-	depth := 0
+	depth, quoted := 0, false
 	return strings.Map(func(c rune) rune {
 		switch {
+		case depth > 0 && (quoted || c == '\\'):
+			quoted = !quoted
 		case c == '(':
 			depth++
 		case c == ')' && depth > 0:
@@ -81,21 +83,15 @@ func withoutComments(s string) string {
 
 // removeForged makes Content a copy without the fields that isForged finds.
 func (m *Message) removeForged() {
-	rest := m.Content[len(headerOf(m.Content)):]
-	header := headerOf(m.Content)
 	kept := make([]byte, 0, len(m.Content))
 	at := 0
 	for _, f := range m.Header.Fields() {
-		if !m.isForged(f) {
-			continue
+		if m.isForged(f) {
+			kept = append(kept, m.Content[at:f.Start]...)
+			at = f.Start + len(f.Raw())
 		}
-		raw := f.Raw()
-		from := at + bytes.Index(header[at:], raw)
-		kept = append(kept, header[at:from]...)
-		at = from + len(raw)
 	}
-	kept = append(kept, header[at:]...)
-	m.Content = append(kept, rest...)
+	m.Content = append(kept, m.Content[at:]...)
 	m.Header = message.Parse(headerOf(m.Content)).Header
 }
 
