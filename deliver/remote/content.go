@@ -87,7 +87,7 @@ func (c *content) encode(send *transfer, binary bool, ext extensions) error {
 	case c.bare && binary && ext.chunking && ext.binary:
 		send.body = mail.BodyBinary
 		return nil
-	case c.eightBit && ext.eightBit:
+	case c.eightBit && ext.eightBit && !(c.bare && binary): // lines are not what binary parts are made of
 		send.body = mail.Body8Bit
 	case c.eightBit && !send.utf8 || c.bare && binary:
 		if c.downgraded == nil && c.problem == nil {

@@ -191,6 +191,18 @@ func TestEightBitContentIsEncodedForOldHosts(t *testing.T) {
 	}
 }
 
+func TestBinaryContentIsEncodedForHostsThatTakeLines(t *testing.T) {
+	const head = "MIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: "
+	for _, offers := range [][]string{nil, {"8BITMIME"}, {"8BITMIME", "CHUNKING"}} {
+		h := offering(offers...)
+		w := newWorld(t, Config{}, h)
+		got := w.send(t, mail.Envelope{Body: mail.BodyBinary}, head+"binary\r\n\r\n\x00\xff\n\x00\rn", "bob")
+		if got[0] != "250 2.1.9 taken" || h.taken()[0] != head+"base64\r\n\r\nAP8KAA1u\r\n" {
+			t.Errorf("%q: %q: the host got %q", offers, got, h.taken())
+		}
+	}
+}
+
 func TestWhatTheHostCannotTake(t *testing.T) {
 	utf8 := mail.Envelope{SMTPUTF8: true}
 	from := mail.Envelope{From: mail.ReversePath{Address: mail.Address{Local: "änn", Domain: "north.test"}}, SMTPUTF8: true}
