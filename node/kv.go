@@ -2,26 +2,50 @@ package node
 
 import (
 	"context"
-	"errors"
-	"log/slog"
+	"fmt"
 	"path/filepath"
+	"time"
 
 	"posthaste/blob"
 	"posthaste/blob/dirblob"
 	"posthaste/config"
-	"posthaste/kv"
 	"posthaste/kv/pebblekv"
+	"posthaste/kv/pgkv"
 )
 
-// openKV opens the store that the configuration names.
-func openKV(_ context.Context, c *config.Config, log *slog.Logger, options Options) (kv.Store, error) {
-	if options.KV != nil {
-		return options.KV, nil
+// sharedLease is how long the nodes of one store wait before they take over the queue of one that died.
+const sharedLease = 15 * time.Second
+
+// openKV opens the store that the configuration names, and finds out which of its nodes this is.
+func (n *Node) openKV(ctx context.Context) error {
+	c := n.cfg
+	n.number = soleNode
+	if n.options.KV != nil {
+		n.kv = n.options.KV
+		return nil
 	}
 	if c.Store.URL != "" {
-		return nil, errors.New("store.url: databases are not offered yet: leave it out for the embedded store")
+		return n.openShared(ctx)
 	}
-	return pebblekv.Open(pebblekv.Config{Dir: filepath.Join(c.Data, "store"), CacheBytes: int64(c.Store.Cache), Log: log, Free: options.FreeSpace})
+	embedded, err := pebblekv.Open(pebblekv.Config{Dir: filepath.Join(c.Data, "store"), CacheBytes: int64(c.Store.Cache), Log: n.log, Free: n.options.FreeSpace})
+	if err == nil {
+		n.kv = embedded
+	}
+	return err
+}
+
+// openShared opens a store that other nodes may use at the same time.
+func (n *Node) openShared(ctx context.Context) error {
+	shared, err := pgkv.Open(ctx, pgkv.Config{URL: n.cfg.Store.URL, Log: n.log})
+	if err != nil {
+		return fmt.Errorf("store.url: %w", err)
+	}
+	n.kv, n.lease = shared, sharedLease
+	if n.number, err = keptNumber(ctx, filepath.Join(n.cfg.Data, numberName), shared); err != nil {
+		return err
+	}
+	n.log.Info("the store is a database", "node", n.number)
+	return nil
 }
 
 // openBlobs opens the store of large content that the configuration names.

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -37,9 +38,6 @@ import (
 	"posthaste/submit"
 	"posthaste/trace"
 )
-
-// nodeID is the number of the only node of an embedded store.
-const nodeID = 1
 
 // spoolName is the folder of large messages on their way in; its files are unlinked while open.
 const spoolName = "spool"
@@ -68,6 +66,8 @@ type Node struct {
 	lock    *os.File
 
 	kv        kv.Store
+	number    uint16        // of this node in kv
+	lease     time.Duration // of the queue; 0 where no other node can reach kv
 	blobs     blob.Store
 	directory *directory.Directory
 	auth      *auth.Auth
@@ -144,7 +144,7 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 	if n.lock, err = lockData(n.cfg.Data); err != nil {
 		return err
 	}
-	if n.kv, err = openKV(ctx, n.cfg, n.log, n.options); err != nil {
+	if err = n.openKV(ctx); err != nil {
 		return err
 	}
 	if n.blobs, err = openBlobs(n.cfg, n.options); err != nil {
@@ -156,7 +156,7 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 
 // buildParts makes what works on the store and talks to nobody.
 func (n *Node) buildParts(context.Context) (err error) {
-	n.trace = trace.New(trace.Config{KV: n.kv, Node: n.cfg.Hostname, ID: nodeID,
+	n.trace = trace.New(trace.Config{KV: n.kv, Node: n.cfg.Hostname, ID: n.number,
 		Keep: n.cfg.Trace.Keep.D(), Max: int64(n.cfg.Trace.Max), Log: n.log})
 	separator := byte(0)
 	if n.cfg.Account.Separator != "" {
@@ -180,7 +180,7 @@ func (n *Node) buildAgents(context.Context) (err error) {
 		return err
 	}
 	n.queue = queue.New(queue.Config{
-		KV: n.kv, Blobs: n.blobs, Hostname: c.Hostname, Node: nodeID, Log: n.log, Trace: n.trace,
+		KV: n.kv, Blobs: n.blobs, Hostname: c.Hostname, Node: n.number, Lease: n.lease, Log: n.log, Trace: n.trace,
 		Policy: queue.Policy{First: c.Queue.Retry.D(), Max: c.Queue.RetryMax.D(), Expire: c.Queue.Expire.D(), Warn: c.Queue.DelayWarning.D()},
 		Limits: queue.Limits{Jobs: c.Remote.Connections, Destination: c.Queue.Concurrency},
 	})

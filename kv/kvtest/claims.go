@@ -20,9 +20,9 @@ type claim struct {
 
 func runClaims(t *testing.T, cfg Config) {
 	machine := cfg.New(t)
+	store := machine.Start(t)
 	for _, c := range slices.Concat(basicClaims, limitClaims, watchClaims, bodyClaims, wholeClaims) {
 		t.Run(c.name, func(t *testing.T) {
-			store := machine.Start(t)
 			erase(t, store)
 			c.run(t, store)
 		})

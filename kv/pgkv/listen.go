@@ -34,9 +34,15 @@ func (s *Store) Watch(name kv.Partition, f func(kv.Version)) (cancel func()) {
 
 // ears are the channels that this node listens to: those of all partitions watched so far.
 type ears struct {
+	needed chan struct{} // closed when the first channel is wanted
+
 	mu        sync.Mutex // guards what follows
 	wanted    map[string]bool
 	interrupt context.CancelFunc // of the wait for announcements, which cannot hear of a new channel
+}
+
+func newEars() *ears {
+	return &ears{needed: make(chan struct{}), wanted: make(map[string]bool), interrupt: func() {}}
 }
 
 func (e *ears) want(channel string) {
@@ -45,13 +51,11 @@ func (e *ears) want(channel string) {
 	if e.wanted[channel] {
 		return
 	}
-	if e.wanted == nil {
-		e.wanted = make(map[string]bool)
+	if len(e.wanted) == 0 {
+		close(e.needed)
 	}
 	e.wanted[channel] = true
-	if e.interrupt != nil {
-		e.interrupt()
-	}
+	e.interrupt()
 }
 
 // missing returns the channels that are not in heard. From then on a new one calls interrupt.
@@ -68,72 +72,88 @@ func (e *ears) missing(heard map[string]bool, interrupt context.CancelFunc) []st
 	return all
 }
 
-// listen passes the announcements of other nodes to watchers until ctx ends.
+// listen passes the announcements of other nodes to watchers, from the first Watch until ctx ends.
 func (s *Store) listen(ctx context.Context, cfg *pgx.ConnConfig) {
-	for failures := 0; ; failures++ {
-		err := s.hear(ctx, cfg, &failures)
+	select {
+	case <-ctx.Done():
+		return
+	case <-s.ears.needed:
+	}
+	heard := true
+	for {
+		l := listener{store: s, heard: make(map[string]bool)}
+		err := l.run(ctx, cfg)
 		if ctx.Err() != nil {
 			return
 		}
-		if failures == 0 {
-			s.log.Warn("the database does not tell of commits; polling until it does", "err", err)
+		if heard || l.works {
+			s.log.Warn("the database does not tell of the commits of other nodes; polling until it does", "err", err)
 		}
+		heard = false
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pollUnheard):
 		}
 		if err := s.poll(ctx, s.pool); err != nil {
-			s.log.Debug("polling failed", "err", err)
+			s.log.Debug("polling the versions of partitions failed", "err", err)
 		}
 	}
 }
 
-// hear listens on one connection until that fails. failures becomes 0 once it works.
-func (s *Store) hear(ctx context.Context, cfg *pgx.ConnConfig, failures *int) error {
+// A listener hears announcements on a connection of its own.
+type listener struct {
+	store *Store
+	conn  *pgx.Conn
+	heard map[string]bool // channels
+	poll  time.Time       // when to poll next
+	works bool
+}
+
+// run listens until the connection fails.
+func (l *listener) run(ctx context.Context, cfg *pgx.ConnConfig) (err error) {
 	connecting, cancel := context.WithTimeout(ctx, listenTimeout)
 	defer cancel()
-	conn, err := pgx.ConnectConfig(connecting, cfg)
-	if err != nil {
+	if l.conn, err = pgx.ConnectConfig(connecting, cfg); err != nil {
 		return err
 	}
-	defer closeConn(conn)
-	heard := make(map[string]bool)
-	poll := time.Now() // when to poll next
+	defer closeConn(l.conn)
 	for {
-		waiting, interrupt := context.WithDeadline(ctx, poll)
-		fresh := s.ears.missing(heard, interrupt)
-		for _, c := range fresh {
-			if _, err := conn.Exec(ctx, `LISTEN `+c); err != nil {
-				interrupt()
-				return err
-			}
-			heard[c] = true
-		}
-		if len(fresh) > 0 || time.Now().After(poll) {
-			// What was committed before LISTEN nobody announces again.
-			if err := s.poll(ctx, conn); err != nil {
-				interrupt()
-				return err
-			}
-			poll = time.Now().Add(pollEvery)
-			*failures = 0
-			interrupt()
-			continue
-		}
-		n, err := conn.WaitForNotification(waiting)
-		interrupted := waiting.Err() != nil
-		interrupt()
-		if n != nil {
-			parseAnnouncement(n.Payload, s.tell)
-		}
-		if err != nil && !interrupted {
+		if err := l.step(ctx); err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+		l.works = true
 	}
+}
+
+// step does one thing: it listens to new channels, polls, or waits for an announcement.
+func (l *listener) step(ctx context.Context) error {
+	waiting, interrupt := context.WithDeadline(ctx, l.poll)
+	defer interrupt()
+	fresh := l.store.ears.missing(l.heard, interrupt)
+	if len(fresh) > 0 || !time.Now().Before(l.poll) {
+		return l.catchUp(ctx, fresh)
+	}
+	n, err := l.conn.WaitForNotification(waiting)
+	if n != nil {
+		parseAnnouncement(n.Payload, l.store.tell)
+	}
+	if waiting.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// catchUp listens to fresh channels and polls: what was committed before nobody announces again.
+func (l *listener) catchUp(ctx context.Context, fresh []string) error {
+	for _, c := range fresh {
+		if _, err := l.conn.Exec(ctx, `LISTEN `+c); err != nil {
+			return err
+		}
+		l.heard[c] = true
+	}
+	l.poll = time.Now().Add(pollEvery)
+	return l.store.poll(ctx, l.conn)
 }
 
 func closeConn(conn *pgx.Conn) {

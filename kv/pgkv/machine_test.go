@@ -9,7 +9,7 @@ import (
 )
 
 // crashRounds is how often the server crashes under load; each costs a recovery.
-const crashRounds = 8
+const crashRounds = 5
 
 // A machine is a database of a cluster; its power cut is that of the whole cluster.
 type machine struct {
@@ -40,14 +40,18 @@ func openStore(t testing.TB, url string) *Store {
 	return s
 }
 
-func TestContract(t *testing.T) {
+// TestPostgreSQL has one cluster for all, since making one takes long.
+func TestPostgreSQL(t *testing.T) {
 	cluster := pgtest.Start(t)
-	kvtest.Run(t, kvtest.Config{
-		New: func(t *testing.T) kvtest.Machine {
-			cluster.Resume(t)
-			return &machine{cluster: cluster, url: cluster.Database(t)}
-		},
-		RealTime: true,
-		Rounds:   crashRounds,
+	t.Run("nodes", func(t *testing.T) { testNodes(t, cluster) })
+	t.Run("contract", func(t *testing.T) {
+		kvtest.Run(t, kvtest.Config{
+			New: func(t *testing.T) kvtest.Machine {
+				cluster.Resume(t)
+				return &machine{cluster: cluster, url: cluster.Database(t)}
+			},
+			RealTime: true,
+			Rounds:   crashRounds,
+		})
 	})
 }

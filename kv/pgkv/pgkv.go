@@ -20,13 +20,11 @@ package pgkv
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"posthaste/kv"
@@ -57,7 +55,7 @@ type Store struct {
 	bodies bodyIDs
 	views  chan struct{} // a slot for each View that runs; fewer than connections, see View
 	news   *news
-	ears   ears
+	ears   *ears
 	ends   context.CancelFunc // of what runs in the background
 	behind sync.WaitGroup     // what runs in the background
 
@@ -79,8 +77,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("pgkv: the URL of the database: %w", err)
 	}
 	s := &Store{
-		log: cfg.Log, views: make(chan struct{}, pc.MaxConns-pc.MaxConns/4-1),
-		partitions: make(map[kv.Partition]*partition), news: newNews(),
+		log: cfg.Log, views: make(chan struct{}, pc.MaxConns-pc.MaxConns/4-1), // 3/4 of the connections
+		partitions: make(map[kv.Partition]*partition), news: newNews(), ears: newEars(),
 	}
 	if err := s.open(ctx, pc); err != nil {
 		return nil, fmt.Errorf("pgkv: open database %s on %s: %w", pc.ConnConfig.Database, pc.ConnConfig.Host, err)
@@ -116,18 +114,22 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 }
 
 func (s *Store) open(ctx context.Context, pc *pgxpool.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	conn, err := pgx.ConnectConfig(ctx, pc.ConnConfig.Copy())
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), pc)
 	if err != nil {
 		return err
 	}
-	s.bodies.opened, err = prepare(ctx, conn)
-	if err := errors.Join(err, conn.Close(ctx)); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	err = pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) (err error) {
+		s.bodies.opened, err = prepare(ctx, conn.Conn())
+		return err
+	})
+	if err != nil {
+		pool.Close()
 		return err
 	}
-	s.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), pc)
-	return err
+	s.pool = pool
+	return nil
 }
 
 // Close implements [kv.Store].

@@ -19,8 +19,8 @@ const schemaLock = 0x506f737468617374
 // schema makes the tables. There is no index besides the primary keys, so that updates stay
 // heap-only. Bodies are compressed already.
 const schema = `
-CREATE TABLE posthaste (format integer NOT NULL, opened bigint NOT NULL);
-INSERT INTO posthaste VALUES (1, 0);
+CREATE TABLE posthaste (format integer NOT NULL, opened bigint NOT NULL, nodes integer NOT NULL);
+INSERT INTO posthaste VALUES (1, 0, 0);
 CREATE TABLE partitions (
 	p text COLLATE "C" PRIMARY KEY,
 	version bigint NOT NULL,
@@ -66,6 +66,19 @@ func register(ctx context.Context, conn *pgx.Conn) (opened uint64, err error) {
 		return 0, fmt.Errorf("the tables have format %d, this program knows %d: use the version that made them", format, formatVersion)
 	}
 	return opened, nil
+}
+
+// NewNode returns a number that no other node of this store has got: 1, 2 and so on. A node keeps it.
+func (s *Store) NewNode(ctx context.Context) (number int, err error) {
+	if err := s.admit(ctx); err != nil {
+		return 0, err
+	}
+	defer s.running.Done()
+	err = s.pool.QueryRow(ctx, `UPDATE posthaste SET nodes = nodes + 1 RETURNING nodes`).Scan(&number)
+	if err != nil {
+		return 0, fmt.Errorf("pgkv: number a node: %w", err)
+	}
+	return number, nil
 }
 
 func makeTables(ctx context.Context, conn *pgx.Conn) error {

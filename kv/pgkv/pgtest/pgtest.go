@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 const settings = `
@@ -56,18 +58,25 @@ func Start(t testing.TB) *Cluster {
 	return c
 }
 
-// Database makes an empty database and returns its URL.
+// Database returns the URL of an empty database. It is a schema, which takes less time to make.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
 	c.databases++
 	name := fmt.Sprintf("test%d", c.databases)
-	c.run(t, "createdb", "-h", c.dir, "-p", port, "-U", "posthaste", name)
+	conn, err := pgx.Connect(t.Context(), URL(c.dir, "public"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "CREATE SCHEMA "+name); err != nil {
+		t.Fatal(err)
+	}
 	return URL(c.dir, name)
 }
 
-// URL names a database behind the socket in dir.
-func URL(dir, database string) string {
-	return "postgres://posthaste@/" + database + "?host=" + dir + "&port=" + port
+// URL names a schema of the database behind the socket in dir.
+func URL(dir, schema string) string {
+	return "postgres://posthaste@/postgres?host=" + dir + "&port=" + port + "&search_path=" + schema
 }
 
 // Socket returns the path of the server's socket.
