@@ -27,6 +27,9 @@ const (
 
 const partitionPrefix = "account/"
 
+// queuePrefix begins the partitions of the queue, which refers to blobs too, by 'R' and their name.
+const queuePrefix = "queue/"
+
 func partitionOf(id mail.AccountID) kv.Partition { return kv.Partition(partitionPrefix + id.String()) }
 
 func key64(first byte, n uint64) []byte {

@@ -279,12 +279,23 @@ func TestBlobsWithoutReferenceGo(t *testing.T) {
 		}
 		return n
 	}
-	if err := s.sweepBlobs(t.Context()); err != nil || count() != 2 {
-		t.Errorf("young blobs: %d are left, %v; want 2", count(), err)
+	held := blob.NewName(time.Now(), [32]byte{1})
+	if err := blobs.Put(t.Context(), held, strings.NewReader("held"), 4); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.cfg.KV.Update(t.Context(), "queue/7", func(txn kv.Txn) error {
+		txn.Put(append([]byte{'R'}, held...), nil)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.sweepBlobs(t.Context()); err != nil || count() != 3 {
+		t.Errorf("young blobs: %d are left, %v; want 3", count(), err)
 	}
 	s.now = func() time.Time { return time.Now().Add(blobGrace + time.Hour) }
-	if err := s.sweepBlobs(t.Context()); err != nil || count() != 1 {
-		t.Errorf("old blobs: %d are left, %v; want 1", count(), err)
+	if err := s.sweepBlobs(t.Context()); err != nil || count() != 2 {
+		t.Errorf("old blobs: %d are left, %v; want those of the account and of the queue", count(), err)
 	}
 }
 

@@ -287,7 +287,8 @@ func oldDeliveries(r kv.Reader, start []byte, cutoff int64) (old [][]byte, next 
 	return old, next, errf()
 }
 
-// sweepBlobs deletes the blobs past their grace that no account refers to.
+// sweepBlobs deletes the blobs past their grace that neither an account refers to nor the queue, where
+// what an operator holds may lie for longer than that.
 func (s *Store) sweepBlobs(ctx context.Context) error {
 	if s.cfg.Blobs == nil {
 		return nil
@@ -303,16 +304,11 @@ func (s *Store) sweepBlobs(ctx context.Context) error {
 	if err != nil || len(old) == 0 {
 		return err
 	}
-	prefix := []byte{keyReference, 's'}
-	err = s.cfg.KV.Partitions(ctx, partitionPrefix, func(p kv.Partition) error {
-		return s.cfg.KV.View(ctx, p, func(r kv.Reader) error {
-			seq, errf := r.Scan(prefix, kv.PrefixEnd(prefix), false)
-			for key := range seq {
-				delete(old, blob.Name(key[len(prefix):]))
-			}
-			return errf()
-		})
-	})
+	for partitions, prefix := range map[string][]byte{partitionPrefix: {keyReference, 's'}, queuePrefix: {keyReference}} {
+		if err = s.keepReferred(ctx, old, partitions, prefix); err != nil {
+			break
+		}
+	}
 	if err != nil {
 		return err // what refers to a blob is not known: nothing may go
 	}
@@ -322,4 +318,17 @@ func (s *Store) sweepBlobs(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// keepReferred takes off old what partitions refer to, each by a key that is prefix and then the name.
+func (s *Store) keepReferred(ctx context.Context, old map[blob.Name]bool, partitions string, prefix []byte) error {
+	return s.cfg.KV.Partitions(ctx, partitions, func(p kv.Partition) error {
+		return s.cfg.KV.View(ctx, p, func(r kv.Reader) error {
+			seq, errf := r.Scan(prefix, kv.PrefixEnd(prefix), false)
+			for key := range seq {
+				delete(old, blob.Name(key[len(prefix):]))
+			}
+			return errf()
+		})
+	})
 }
