@@ -163,7 +163,7 @@ func (p *postfix) identities(t *testing.T) (owner *user.User, group *user.Group)
 func (p *postfix) makeFolders(t *testing.T, owner *user.User) {
 	t.Helper()
 	uid, _ := strconv.Atoi(owner.Uid)
-	make := func(mode os.FileMode, uid int, names ...string) {
+	folders := func(mode os.FileMode, uid int, names ...string) {
 		for _, name := range names {
 			path := filepath.Join(p.dir, name)
 			must(t, os.MkdirAll(path, mode))
@@ -171,12 +171,12 @@ func (p *postfix) makeFolders(t *testing.T, owner *user.User) {
 			must(t, os.Chown(path, uid, -1))
 		}
 	}
-	make(0o755, 0, "log", "queue", "queue/pid")
-	make(0o700, uid, "data", "queue/active", "queue/bounce", "queue/corrupt", "queue/defer", "queue/deferred", "queue/flush",
+	folders(0o755, 0, "log", "queue", "queue/pid")
+	folders(0o700, uid, "data", "queue/active", "queue/bounce", "queue/corrupt", "queue/defer", "queue/deferred", "queue/flush",
 		"queue/hold", "queue/incoming", "queue/private", "queue/saved", "queue/trace")
-	make(0o730, uid, "queue/maildrop")
-	make(0o710, uid, "queue/public")
-	make(0o700, uid, "mail")
+	folders(0o730, uid, "queue/maildrop")
+	folders(0o710, uid, "queue/public")
+	folders(0o700, uid, "mail")
 }
 
 func (p *postfix) configure(t *testing.T, owner *user.User, group *user.Group, relayPort string) {
