@@ -125,6 +125,39 @@ func appendContentFacts(dst []byte, m *message.Message, threads []uint64) []byte
 	}
 	dst = appendBytes(dst, m.Preview(previewChars))
 	buf := make([]byte, 0, 512)
-	dst = appendBytes(dst, imap.AppendEnvelope(buf, m.Header))
-	return appendBytes(dst, imap.AppendBodyStructure(buf, m, true))
+	dst = appendBytes(dst, envelope(buf, m.Header))
+	return appendBytes(dst, bodyStructure(buf, m))
+}
+
+// Bounds of what is kept printed for IMAP, so that the facts of whatever arrives fit a value of kv.
+const (
+	maxPrinted      = 2 << 20  // bytes of an envelope, and of a body structure
+	maxPrintedField = 16 << 10 // bytes of a field that stands in an envelope which would be larger
+)
+
+// envelope prints the envelope of h. Where that would be too large, fields of unreasonable length are
+// as if they were not there.
+func envelope(buf []byte, h message.Header) []byte {
+	printed := imap.AppendEnvelope(buf, h)
+	if len(printed) <= maxPrinted {
+		return printed
+	}
+	var short []byte
+	for _, name := range [...]string{"Date", "Subject", "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "In-Reply-To", "Message-ID"} {
+		if f, ok := h.Field(name); ok && len(f.Raw()) <= maxPrintedField {
+			short = append(append(short, bytes.TrimRight(f.Raw(), "\r\n")...), "\r\n"...)
+		}
+	}
+	return imap.AppendEnvelope(buf[:0], message.ParseHeader(short))
+}
+
+// bodyStructure prints the structure of m. Where that would be too large, the message is one part that
+// nobody has looked into.
+func bodyStructure(buf []byte, m *message.Message) []byte {
+	printed := imap.AppendBodyStructure(buf, m, true)
+	if len(printed) <= maxPrinted {
+		return printed
+	}
+	opaque := []byte("Content-Type: application/octet-stream\r\n\r\n")
+	return imap.AppendBodyStructure(buf[:0], message.Parse(append(opaque, m.Root.Body()...)), true)
 }
