@@ -26,7 +26,7 @@ torture: check-go
 
 # Measured beside Postfix and Dovecot in one run; see docs/performance.md.
 bench: build
-	sh bench/run.sh
+	bash bench/run.sh
 
 # Programs of others that the tests talk to, from Debian's packages where there are any.
 peers:
