@@ -83,7 +83,7 @@ func (s *Store) notify(versions map[kv.Partition]kv.Version) {
 	var b pgx.Batch
 	b.Queue(`BEGIN`)
 	b.Queue(`SET LOCAL synchronous_commit TO off`)
-	for _, a := range announcements(versions) {
+	for _, a := range announcements(s.bodies.opened, versions) {
 		b.Queue(`SELECT pg_notify($1, $2)`, a.channel, a.payload)
 	}
 	b.Queue(`COMMIT`)
@@ -94,26 +94,33 @@ func (s *Store) notify(versions map[kv.Partition]kv.Version) {
 
 type announcement struct{ channel, payload string }
 
-// announcements packs versions, a line "VERSION PARTITION" each.
-func announcements(versions map[kv.Partition]kv.Version) []announcement {
+// announcements packs versions, a line "VERSION PARTITION" each, after a line with the opening of the
+// store that they come from.
+func announcements(opened uint64, versions map[kv.Partition]kv.Version) []announcement {
 	var all []announcement
-	open := make(map[string]int) // by channel, the announcement that has room
+	head := strconv.FormatUint(opened, 10) + "\n"
+	room := make(map[string]int) // by channel, the announcement that has room
 	for p, v := range versions {
 		c, line := channel(p), strconv.FormatUint(uint64(v), 10)+" "+string(p)+"\n"
-		i, ok := open[c]
+		i, ok := room[c]
 		if !ok || len(all[i].payload)+len(line) > maxPayload {
 			i = len(all)
-			open[c] = i
-			all = append(all, announcement{channel: c})
+			room[c] = i
+			all = append(all, announcement{c, head})
 		}
 		all[i].payload += line
 	}
 	return all
 }
 
-// parseAnnouncement calls f with each version in payload. Lines that it does not know it skips.
-func parseAnnouncement(payload string, f func(kv.Partition, kv.Version)) {
-	for line := range strings.Lines(payload) {
+// parseAnnouncement calls f with each version in payload, unless it comes from the opening given.
+// Lines that it does not know it skips.
+func parseAnnouncement(payload string, but uint64, f func(kv.Partition, kv.Version)) {
+	head, rest, _ := strings.Cut(payload, "\n")
+	if opened, err := strconv.ParseUint(head, 10, 64); err != nil || opened == but {
+		return
+	}
+	for line := range strings.Lines(rest) {
 		version, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		v, err := strconv.ParseUint(version, 10, 64)
 		if p := kv.Partition(name); err == nil && p.Check() == nil {

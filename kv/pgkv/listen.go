@@ -2,6 +2,8 @@ package pgkv
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -136,7 +138,7 @@ func (l *listener) step(ctx context.Context) error {
 	}
 	n, err := l.conn.WaitForNotification(waiting)
 	if n != nil {
-		parseAnnouncement(n.Payload, l.store.tell)
+		parseAnnouncement(n.Payload, l.store.bodies.opened, l.store.tell)
 	}
 	if waiting.Err() != nil {
 		return ctx.Err()
@@ -178,10 +180,11 @@ type querier interface {
 
 // poll reads the versions of all that is watched and tells the watchers.
 func (s *Store) poll(ctx context.Context, from querier) error {
-	names := s.watched()
-	if len(names) == 0 {
+	watched := s.watched()
+	if len(watched) == 0 {
 		return nil
 	}
+	names := slices.Collect(maps.Keys(watched))
 	rows, err := from.Query(ctx, `SELECT p, version FROM partitions WHERE p = ANY($1) AND loading = 0`, names)
 	if err != nil {
 		return err
@@ -189,20 +192,27 @@ func (s *Store) poll(ctx context.Context, from querier) error {
 	var name string
 	var version int64
 	_, err = pgx.ForEachRow(rows, []any{&name, &version}, func() error {
-		s.tell(kv.Partition(name), kv.Version(version))
+		w := watched[name]
+		w.partition.tellUnless(w.drops, kv.Version(version))
 		return nil
 	})
 	return err
 }
 
-func (s *Store) watched() []string {
+// A life is a partition as long as this node does not drop it.
+type life struct {
+	partition *partition
+	drops     int
+}
+
+func (s *Store) watched() map[string]life {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var names []string
+	all := make(map[string]life)
 	for name, p := range s.partitions {
-		if p.watched() {
-			names = append(names, string(name))
+		if drops, ok := p.watched(); ok {
+			all[string(name)] = life{p, drops}
 		}
 	}
-	return names
+	return all
 }

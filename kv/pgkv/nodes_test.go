@@ -174,6 +174,7 @@ func wantTold(t *testing.T, told chan kv.Version, want kv.Version) {
 func hearOther(t *testing.T, c *pgtest.Cluster) {
 	url := c.Database(t)
 	a, b := openStore(t, url), openStore(t, url)
+	listening(t, a, b, "other")
 	for i, p := range []kv.Partition{"p", "a name with spaces", "q"} {
 		told := watch(t, a, p)
 		race(t, p, 1, i+1, b)
@@ -181,19 +182,20 @@ func hearOther(t *testing.T, c *pgtest.Cluster) {
 	}
 }
 
-// listening waits until s hears announcements of p.
-func listening(t *testing.T, s *Store, p kv.Partition) {
+// listening waits until s hears what from announces of p.
+func listening(t *testing.T, s, from *Store, p kv.Partition) {
 	t.Helper()
 	told := watch(t, s, p)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(patience)
 	for v := kv.Version(1); ; v++ {
-		before := time.Now()
-		s.notify(map[kv.Partition]kv.Version{p: v})
+		from.notify(map[kv.Partition]kv.Version{p: v})
 		select {
 		case <-told:
 			return
-		case <-time.After(100 * time.Millisecond):
-		}
-		if time.Since(before) > patience {
+		case <-tick.C:
+		case <-limit:
 			t.Fatal("never heard an announcement")
 		}
 	}
@@ -202,7 +204,7 @@ func listening(t *testing.T, s *Store, p kv.Partition) {
 func hearAfterLoss(t *testing.T, c *pgtest.Cluster) {
 	url := c.Database(t)
 	a, b := openStore(t, url), openStore(t, url)
-	listening(t, a, "other")
+	listening(t, a, b, "other")
 	told := watch(t, a, "p")
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {

@@ -15,6 +15,7 @@ type partition struct {
 
 	mu       sync.Mutex // guards what follows
 	told     kv.Version // the highest that watchers were told of
+	drops    int        // how often it was dropped here; versions before are void
 	watchers map[*func(kv.Version)]bool
 }
 
@@ -36,6 +37,19 @@ func (p *partition) watch(f func(kv.Version)) (stop func()) {
 func (p *partition) tell(v kv.Version) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.tellLocked(v)
+}
+
+// tellUnless is tell, unless p was dropped since its drops were those given.
+func (p *partition) tellUnless(drops int, v kv.Version) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.drops == drops {
+		p.tellLocked(v)
+	}
+}
+
+func (p *partition) tellLocked(v kv.Version) {
 	if v <= p.told {
 		return
 	}
@@ -45,10 +59,10 @@ func (p *partition) tell(v kv.Version) {
 	}
 }
 
-func (p *partition) watched() bool {
+func (p *partition) watched() (drops int, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.watchers) > 0
+	return p.drops, len(p.watchers) > 0
 }
 
 // forget makes p as it was before any commit.
@@ -56,4 +70,5 @@ func (p *partition) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.told = 0
+	p.drops++
 }
