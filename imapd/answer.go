@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"posthaste/blob"
 	"posthaste/imap"
 	"posthaste/kv"
 	"posthaste/store"
@@ -72,6 +73,7 @@ var conditions = []struct {
 	{store.ErrNoEmail, "EXPUNGEISSUED", "a message is gone"},
 	{store.ErrNoAccount, "UNAVAILABLE", "the account has no mailboxes"},
 	{kv.ErrFull, "UNAVAILABLE", "the server has no space left, try again later"},
+	{blob.ErrFull, "UNAVAILABLE", "the server has no space left, try again later"},
 	{context.Canceled, "UNAVAILABLE", "the server is shutting down"},
 	{imap.ErrCharset, "BADCHARSET", "unknown character set"},
 }

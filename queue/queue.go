@@ -145,6 +145,8 @@ func (q *Queue) newIDIn(shard int) mail.QueueID {
 	return mail.NewQueueID(time.Now(), q.node, uint32(n)*Shards|uint32(shard))
 }
 
+var errFull = mail.NewStatus(452, "4.3.1", "no space left to store the message, try again later")
+
 // Put stores env and content durably, in one commit, and returns the queue ID: env.ID, or a new one
 // when that is empty. Putting an ID that is in the queue is a no-op. Content may be closed after it.
 //
@@ -181,6 +183,9 @@ func (q *Queue) put(ctx context.Context, e *Entry, content []byte, check bool) e
 	}
 	e.Size = int64(len(content))
 	packed, err := q.pack(ctx, e, content)
+	if errors.Is(err, blob.ErrFull) {
+		return errFull
+	}
 	if err != nil {
 		return fmt.Errorf("queue: put %s: %w", e.ID, err)
 	}
@@ -209,7 +214,7 @@ func (q *Queue) put(ctx context.Context, e *Entry, content []byte, check bool) e
 	switch {
 	case errors.Is(err, kv.ErrFull):
 		q.discardBlob(e)
-		return mail.NewStatus(452, "4.3.1", "no space left to store the message, try again later")
+		return errFull
 	case errors.Is(err, kv.ErrTooLarge):
 		q.discardBlob(e)
 		return mail.NewStatus(554, "5.5.3", "the envelope is too large: send to %d recipients in several messages", len(e.Recipients))

@@ -15,6 +15,10 @@ import (
 // maxInMemory is the most content of one message that is kept in memory.
 const maxInMemory = 256 << 10
 
+// spoolReserve is the free space, in bytes, that spool files leave: the store would take no message then,
+// and needs what is left to stay alive.
+const spoolReserve = 256 << 20
+
 // blockSizes are those of the blocks that content grows through in memory.
 var blockSizes = [...]int{16 << 10, 64 << 10, maxInMemory}
 
@@ -24,6 +28,17 @@ type contents struct {
 	maxMemory int64
 	used      atomic.Int64 // bytes of blocks that are out
 	free      [len(blockSizes)]sync.Pool
+	left      func() uint64 // bytes free on the disk of dir, in tests; nil: as the disk says
+}
+
+// full tells whether a spool file would use up what is kept free.
+func (c *contents) full() bool {
+	if c.left != nil {
+		return c.left() < spoolReserve
+	}
+	var disk syscall.Statfs_t
+	err := syscall.Statfs(c.dir, &disk)
+	return err == nil && disk.Bavail*uint64(disk.Bsize) < spoolReserve
 }
 
 // borrow returns an empty block of a class. The first class is always to be had: the number of
@@ -124,6 +139,10 @@ func CleanSpool(dir string) error {
 
 // spill appends the block to the file, which has no name any more and so ends with us.
 func (c *content) spill() {
+	if c.from.full() {
+		c.fail(errDiskFull)
+		return
+	}
 	if c.file == nil {
 		f, err := os.CreateTemp(c.from.dir, spoolPrefix)
 		if err == nil {

@@ -54,6 +54,19 @@ func TestMemoryOfAllContentsIsBounded(t *testing.T) {
 	}
 }
 
+func TestSpoolLeavesTheDiskItsReserve(t *testing.T) {
+	left := uint64(spoolReserve)
+	from := &contents{dir: t.TempDir(), maxMemory: 1 << 20, left: func() uint64 { return left }}
+	c := from.new(10 << 20)
+	defer c.Close()
+	c.write(randomBytes(1 << 20))
+	left--
+	c.write(randomBytes(1 << 20))
+	if status := mail.StatusOf(c.finish()); status.Code != 452 || status.Enhanced != "4.3.1" {
+		t.Errorf("a message that would use up the reserve: %v", status)
+	}
+}
+
 func TestContentOverItsLimitIsDropped(t *testing.T) {
 	from := &contents{dir: t.TempDir(), maxMemory: 1 << 20}
 	c := from.new(100)

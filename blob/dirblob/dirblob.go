@@ -24,10 +24,17 @@ const (
 	newDir      = "new"
 	groupDigits = 6
 	copyBuffer  = 64 << 10 // bytes of content held in memory by one Put
+
+	// reserve is the free space, in bytes, that blobs leave on the disk: a store of keys that shares
+	// it takes no reference to a blob below that, and the blob would only lie there.
+	reserve = 256 << 20
 )
 
 // A Store keeps blobs in a directory.
-type Store struct{ dir string }
+type Store struct {
+	dir  string
+	left func() uint64 // bytes free on the disk of dir, in tests; nil: as the disk says
+}
 
 var _ blob.Store = (*Store)(nil)
 
@@ -46,6 +53,16 @@ func Open(dir string) (*Store, error) {
 	return &Store{dir: dir}, nil
 }
 
+// full tells whether a blob of size bytes would use up what is kept free.
+func (s *Store) full(size int64) bool {
+	if s.left != nil {
+		return s.left() < reserve+uint64(size)
+	}
+	var disk syscall.Statfs_t
+	err := syscall.Statfs(s.dir, &disk)
+	return err == nil && disk.Bavail*uint64(disk.Bsize) < reserve+uint64(size)
+}
+
 func (s *Store) group(name blob.Name) string { return filepath.Join(s.dir, string(name[:groupDigits])) }
 
 func (s *Store) path(name blob.Name) string { return filepath.Join(s.group(name), string(name)) }
@@ -54,6 +71,9 @@ func (s *Store) path(name blob.Name) string { return filepath.Join(s.group(name)
 func (s *Store) Put(ctx context.Context, name blob.Name, r io.Reader, size int64) error {
 	if !name.Valid() {
 		return fmt.Errorf("%w: %q", blob.ErrName, name)
+	}
+	if s.full(size) {
+		return fmt.Errorf("dirblob: put %s: %w: %d MiB are kept in reserve", name, blob.ErrFull, reserve>>20)
 	}
 	err := s.put(ctx, name, r, size)
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {

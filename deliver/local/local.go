@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"posthaste/blob"
 	"posthaste/directory"
 	"posthaste/kv"
 	"posthaste/mail"
@@ -243,7 +244,7 @@ func (d *delivery) failed(t *target, err error) *mail.Status {
 		return mail.NewStatus(552, "5.2.2", fmt.Sprintf("the mailbox of %s is full", t.address))
 	case errors.Is(err, store.ErrLimit):
 		return mail.NewStatus(552, "5.2.2", fmt.Sprintf("the mailbox of %s holds as many messages as it can", t.address))
-	case errors.Is(err, kv.ErrFull):
+	case errors.Is(err, kv.ErrFull), errors.Is(err, blob.ErrFull):
 		return mail.NewStatus(452, "4.3.1", "no space left to store the message, try again later")
 	}
 	var s *mail.Status
