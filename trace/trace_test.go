@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,13 +184,13 @@ func TestWatchersAreToldSoonThoughRunSlept(t *testing.T) {
 // fullStore takes nothing and counts how often it was asked.
 type fullStore struct {
 	kv.Store
-	full  bool
-	asked int
+	full  atomic.Bool
+	asked atomic.Int32
 }
 
 func (s *fullStore) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) error) (kv.Version, error) {
-	if s.full {
-		s.asked++
+	if s.full.Load() {
+		s.asked.Add(1)
 		return 0, kv.ErrFull
 	}
 	return s.Store.Update(ctx, p, fn)
@@ -198,7 +199,8 @@ func (s *fullStore) Update(ctx context.Context, p kv.Partition, fn func(kv.Txn) 
 func TestAFullStoreIsNotAskedAllTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLog()
-		store := &fullStore{Store: l.cfg.KV, full: true}
+		store := &fullStore{Store: l.cfg.KV}
+		store.full.Store(true)
 		l.cfg.KV = store
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -208,10 +210,10 @@ func TestAFullStoreIsNotAskedAllTheTime(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		if store.asked > 100 {
-			t.Errorf("asked a full store %d times in ten minutes", store.asked)
+		if n := store.asked.Load(); n > 100 {
+			t.Errorf("asked a full store %d times in ten minutes", n)
 		}
-		store.full = false
+		store.full.Store(false)
 		time.Sleep(time.Minute)
 		if got, err := l.Find(t.Context(), Query{Limit: 1000}); err != nil || len(got) != 600 {
 			t.Errorf("with space again: %d events, %v; want 600", len(got), err)
