@@ -22,7 +22,9 @@ func newMirror(t *testing.T, w *site) mirror {
 	m := mirror{site: w, rc: filepath.Join(dir, "mbsyncrc"), maildir: filepath.Join(dir, "mail") + "/"}
 	must(t, os.Mkdir(m.maildir, 0o700))
 	writeFile(t, filepath.Join(dir, "secret"), password)
-	writeFile(t, m.rc, fmt.Sprintf(`IMAPAccount north
+	writeFile(t, m.rc, fmt.Sprintf(`FSync no
+
+IMAPAccount north
 Host localhost
 Port %s
 User %s
