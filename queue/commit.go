@@ -161,7 +161,7 @@ func (c *committer) record(changes []*change) {
 			c.record(changes[len(changes)/2:])
 			return
 		case errors.Is(err, errLeaseLost):
-			c.d.drop(c.shard)
+			c.d.drop(c.shard, otherTook)
 			c.abandon(changes)
 			return
 		}

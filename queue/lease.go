@@ -29,6 +29,10 @@ const leaseWorkers = 16
 // leaseRetry is how soon leases are asked for again that nobody else can have: the disk is full.
 const leaseRetry = 5 * time.Second
 
+// leaseTries is how many times a holder that failed to keep its leases can try again before it has to
+// stop, when it fails at once.
+const leaseTries = 5
+
 // A seen is what a node saw of another's lease, and when it first did.
 type seen struct {
 	epoch, beat uint64
@@ -45,10 +49,12 @@ func (d *dispatcher) keepLeases(ctx context.Context) {
 		for i := range d.shards {
 			g.Go(func() error { return d.tendLease(ctx, &d.shards[i], &views[i]) })
 		}
-		if err := g.Wait(); err != nil && ctx.Err() == nil {
-			d.q.log.Error("queue: cannot tend the leases of its shards", "err", err)
-		}
+		err := g.Wait()
 		pause := d.q.lease / 3
+		if err != nil && ctx.Err() == nil {
+			d.q.log.Error("queue: cannot tend the leases of its shards", "err", err)
+			pause /= leaseTries
+		}
 		if d.q.lease == 0 {
 			if d.holdsAll() {
 				return // nobody else can take them
@@ -81,8 +87,8 @@ func (d *dispatcher) tendLease(ctx context.Context, s *shard, view *seen) error 
 	d.mu.Unlock()
 	began := time.Now()
 	if held && time.Since(view.kept) > 2*d.q.lease/3 {
-		d.drop(s) // somebody may be about to take over
-		return nil
+		d.drop(s, "it could not keep the lease in time")
+		return nil // somebody may be about to take over
 	}
 	var got lease
 	taken := false
@@ -97,7 +103,8 @@ func (d *dispatcher) tendLease(ctx context.Context, s *shard, view *seen) error 
 			l.beat++
 		case held:
 			return errLeaseLost
-		case d.q.lease == 0 || l.holder == "" || view.stale(l, began, d.q.lease):
+		case d.q.lease == 0 || l.holder == "" || l.holder == d.holder() || view.stale(l, began, d.q.lease):
+			// A lease in our name is that of our last run, or one that we stopped using in time.
 			l = lease{epoch: l.epoch + 1, holder: d.holder()}
 		default:
 			return nil
@@ -109,7 +116,7 @@ func (d *dispatcher) tendLease(ctx context.Context, s *shard, view *seen) error 
 	})
 	switch {
 	case errors.Is(err, errLeaseLost):
-		d.drop(s)
+		d.drop(s, otherTook)
 	case err != nil:
 		return fmt.Errorf("shard %d: %w", s.number, err)
 	case taken:
@@ -156,8 +163,11 @@ func (d *dispatcher) look(s *shard) {
 	}
 }
 
+// otherTook is why drop is called when the lease names another epoch.
+const otherTook = "another node took it over"
+
 // drop stops scheduling s: its lease is lost. Deliveries that run end unrecorded.
-func (d *dispatcher) drop(s *shard) {
+func (d *dispatcher) drop(s *shard, why string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !s.held {
@@ -170,7 +180,7 @@ func (d *dispatcher) drop(s *shard) {
 			d.forget(r)
 		}
 	}
-	d.q.log.Warn("queue: another node took a shard over", "shard", s.number)
+	d.q.log.Warn("queue: stopped scheduling a shard", "shard", s.number, "reason", why)
 }
 
 // releaseLeases gives the leases back, so that another node need not wait. Where no other node is,

@@ -38,6 +38,27 @@ func TestAnotherNodeTakesOverADeadOne(t *testing.T) {
 	})
 }
 
+// A database that restarts must not stop a node for longer than it was away.
+func TestHolderGoesOnAfterAnOutage(t *testing.T) {
+	for _, outage := range []time.Duration{4 * time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			disk := &flaky{Store: memkv.New()}
+			a := newWorld(t, Config{KV: disk, Lease: 15 * time.Second})
+			defer a.stop()
+			time.Sleep(time.Minute - time.Millisecond)
+			disk.dead.Store(true)
+			time.Sleep(outage)
+			disk.dead.Store(false)
+			time.Sleep(2 * time.Second)
+			id := a.put("ann@north.test", "bob@south.test")
+			time.Sleep(time.Second)
+			if a.taken(id, "bob@south.test") != 1 {
+				t.Errorf("not delivered 3 seconds after an outage of %v", outage)
+			}
+		})
+	}
+}
+
 func TestLeaseIsGivenBackAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		base := memkv.New()
