@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,7 +19,11 @@ func lockData(data string) (*os.File, error) {
 		return nil, fmt.Errorf("data directory %s: %w: create it for this user, or set data in the configuration", data, err)
 	}
 	path := filepath.Join(data, lockName)
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	// Root opens it in a directory of the user that the node becomes, so not where a link leads.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, fmt.Errorf("data directory: %s is a link: remove it", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w: it belongs to another user: run this as that user or as root", err)
 	}

@@ -19,3 +19,21 @@ func TestMemoryGoesBackAtRest(t *testing.T) {
 		}
 	}
 }
+
+func TestLargeHeapsDoNotDouble(t *testing.T) {
+	const mb = 1 << 20
+	for _, c := range []struct {
+		claim string
+		live  uint64
+		want  int
+	}{
+		{"nothing known yet", 0, 1000},
+		{"a small heap has its slack", 8 * mb, 450},
+		{"slack and half as large", 64 * mb, 100},
+		{"a large heap grows by little more than half", 1024 * mb, 53},
+	} {
+		if got := percentFor(c.live); got != c.want {
+			t.Errorf("%s: %d, want %d", c.claim, got, c.want)
+		}
+	}
+}

@@ -211,6 +211,10 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 	if err == nil {
 		err = n.giveUpRoot()
 	}
+	var servers []server
+	if err == nil {
+		servers, err = n.servers()
+	}
 	if err != nil {
 		for _, ln := range listeners {
 			ln.Close()
@@ -234,14 +238,10 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 		group.Go(func() error { return n.serveAdmin(ctx, socket) })
 	}
 	for i, l := range n.cfg.Listen {
-		server, err := n.server(l)
-		if err != nil {
-			return err
-		}
 		ln := listeners[i]
 		n.note(l.Service, ln.Addr().String())
 		n.log.Info("listening", "service", l.Service, "address", ln.Addr().String())
-		group.Go(func() error { return server.Serve(ctx, ln) })
+		group.Go(func() error { return servers[i].Serve(ctx, ln) })
 	}
 	ready()
 	return group.Wait()

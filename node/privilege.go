@@ -61,7 +61,8 @@ func lookupUser(name string) (uid, gid int, err error) {
 	return uid, gid, nil
 }
 
-// giveTree gives what lies in data to a user, where it has another owner.
+// giveTree gives what lies in data to a user, where it has another owner. A file with a second name is
+// refused: the user could have put it there to get somebody else's.
 func giveTree(data string, uid, gid int) error {
 	err := filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -71,8 +72,14 @@ func giveTree(data string, uid, gid int) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if st, ok := info.Sys().(*syscall.Stat_t); err == nil && ok && int(st.Uid) == uid {
+		if err != nil {
+			return err
+		}
+		switch st, ok := info.Sys().(*syscall.Stat_t); {
+		case ok && int(st.Uid) == uid:
 			return nil
+		case ok && !d.IsDir() && st.Nlink > 1:
+			return fmt.Errorf("%s is a file of another user that has a second name elsewhere: remove it", path)
 		}
 		return os.Lchown(path, uid, gid)
 	})

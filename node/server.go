@@ -32,6 +32,18 @@ type server interface {
 // adminDrain is how long an administrative command may take to end once the node stops.
 const adminDrain = 10 * time.Second
 
+// servers returns the servers of all listeners, in their order.
+func (n *Node) servers() ([]server, error) {
+	servers := make([]server, len(n.cfg.Listen))
+	for i, l := range n.cfg.Listen {
+		var err error
+		if servers[i], err = n.server(l); err != nil {
+			return nil, err
+		}
+	}
+	return servers, nil
+}
+
 // server returns the server of a listener.
 func (n *Node) server(l config.Listen) (server, error) {
 	service, implicit := strings.CutSuffix(l.Service, "s")

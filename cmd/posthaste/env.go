@@ -60,9 +60,16 @@ func giveBack(data string) error {
 	if !ok || os.Getuid() != 0 || owner.Uid == 0 {
 		return nil
 	}
-	return filepath.WalkDir(data, func(path string, _ os.DirEntry, err error) error {
+	return filepath.WalkDir(data, func(path string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && !d.IsDir() && st.Nlink > 1 {
+			return nil // none that we made: its owner may have put it here to be given it
 		}
 		return os.Lchown(path, int(owner.Uid), int(owner.Gid))
 	})
