@@ -2,15 +2,9 @@ package imapd
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"io"
-	"net"
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -102,25 +96,5 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestImaplib runs Python's client against the server.
-func TestImaplib(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("SKIPPED: python3 is missing, so imaplib was not tried: apt-get install python3")
-	}
-	site := newSite(t, nil)
-	site.deliver(t, "Subject: one\r\nFrom: Bob <bob@south.test>\r\n\r\nhello\r\n")
-	host, port, err := net.SplitHostPort(site.listen(t))
-	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	script := exec.CommandContext(ctx, python, "testdata/imaplib_client.py", host, port, testLogin, testPassword)
-	script.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
-	out, err := script.CombinedOutput()
-	if err != nil || !strings.HasSuffix(strings.TrimSpace(string(out)), "ok") {
-		t.Errorf("%v\n%s", err, out)
 	}
 }
