@@ -36,20 +36,46 @@ type packedContent struct {
 }
 
 func readPacked(r kv.Reader, id EmailID) (packedContent, error) {
-	value, err := r.Get(factsKey(id))
-	if errors.Is(err, kv.ErrNotFound) {
-		return packedContent{}, fmt.Errorf("email %d: %w", id, ErrNoEmail)
-	}
+	facts, err := getFacts(r, id)
 	if err != nil {
 		return packedContent{}, err
 	}
-	facts, err := decodeFacts(id, slices.Clone(value))
-	if err != nil || facts.content.blob != "" {
-		return packedContent{facts: facts}, err
+	return packedOf(r, facts)
+}
+
+// readBatchPacked reads the content of the first of ids, as far as it is still stored, and tells how many
+// of the ids that covers. Ascending ids cost one scan, not a search each.
+func readBatchPacked(r kv.Reader, ids []EmailID) (list []packedContent, asked int, err error) {
+	ids = ids[:min(len(ids), contentBatch)]
+	all := make([]*Facts, len(ids))
+	size := int64(0)
+	if err := readFacts(r, ids, all); err != nil {
+		return nil, 0, err
+	}
+	for _, facts := range all {
+		if asked++; facts == nil {
+			continue
+		}
+		p, err := packedOf(r, facts)
+		if err != nil {
+			return nil, 0, err
+		}
+		list = append(list, p)
+		if size += facts.Size; size >= contentBatchBytes {
+			break
+		}
+	}
+	return list, asked, nil
+}
+
+// packedOf reads the body that facts name, unless they name a blob.
+func packedOf(r kv.Reader, facts *Facts) (packedContent, error) {
+	if facts.content.blob != "" {
+		return packedContent{facts: facts}, nil
 	}
 	body, err := r.Body(facts.content.body)
 	if err != nil {
-		return packedContent{}, fmt.Errorf("body of email %d: %w", id, err)
+		return packedContent{}, fmt.Errorf("body of email %d: %w", facts.Email, err)
 	}
 	return packedContent{facts, slices.Clone(body)}, nil
 }
@@ -83,9 +109,9 @@ func (s *Store) readBlob(ctx context.Context, f *Facts) ([]byte, error) {
 	return packed, nil
 }
 
-// Bounds of one batch of Contents: its View is short, and memory is bounded.
+// Bounds of one batch of content: its View is short, and memory is bounded.
 const (
-	contentBatch      = 64
+	contentBatch      = 256
 	contentBatchBytes = 4 << 20
 )
 
@@ -138,24 +164,9 @@ type contentsBatch struct {
 // readBatch reads and unpacks the first of ids.
 func (a *Account) readBatch(ctx context.Context, ids []EmailID) (b contentsBatch) {
 	var packed []packedContent
-	b.err = a.store.cfg.KV.View(ctx, a.partition, func(r kv.Reader) error {
-		packed, b.asked = packed[:0], 0
-		var size int64
-		for _, id := range ids[:min(len(ids), contentBatch)] {
-			p, err := readPacked(r, id)
-			b.asked++
-			if errors.Is(err, ErrNoEmail) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			packed = append(packed, p)
-			if size += p.facts.Size; size >= contentBatchBytes {
-				break
-			}
-		}
-		return nil
+	b.err = a.store.cfg.KV.View(ctx, a.partition, func(r kv.Reader) (err error) {
+		packed, b.asked, err = readBatchPacked(r, ids)
+		return err
 	})
 	if b.err != nil {
 		return b

@@ -95,6 +95,7 @@ func decodeFacts(id EmailID, value []byte) (*Facts, error) {
 	return f, d.err(fmt.Sprintf("facts of email %d", id))
 }
 
+// getFacts returns the facts of one email, the caller's own.
 func getFacts(r kv.Reader, id EmailID) (*Facts, error) {
 	value, err := r.Get(factsKey(id))
 	if errors.Is(err, kv.ErrNotFound) {
@@ -103,7 +104,7 @@ func getFacts(r kv.Reader, id EmailID) (*Facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decodeFacts(id, value)
+	return decodeFacts(id, slices.Clone(value))
 }
 
 // Bounds of one View that reads facts: its time is short whatever the client does meanwhile.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -77,11 +76,12 @@ func (a *Account) searchFacts(ctx context.Context, v *View, m *matcher, rows []i
 	if err != nil {
 		return nil, err
 	}
-	for batch := range slices.Chunk(open, contentBatch) {
-		list, err := a.readForSearch(ctx, batch)
+	for len(open) > 0 {
+		list, asked, err := a.readForSearch(ctx, open)
 		if err != nil {
 			return nil, err
 		}
+		open = open[asked:]
 		match := make([]bool, len(list))
 		err = parallel(len(list), func(i int) error {
 			content, err := list[i].unpack(ctx, a.store)
@@ -106,21 +106,12 @@ func (a *Account) searchFacts(ctx context.Context, v *View, m *matcher, rows []i
 	return found, nil
 }
 
-// readForSearch reads the packed content of ids, as far as it is still stored.
-func (a *Account) readForSearch(ctx context.Context, ids []EmailID) (list []packedContent, err error) {
-	err = a.store.cfg.KV.View(ctx, a.partition, func(r kv.Reader) error {
-		list = list[:0]
-		for _, id := range ids {
-			p, err := readPacked(r, id)
-			if errors.Is(err, ErrNoEmail) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			list = append(list, p)
-		}
-		return nil
+// readForSearch reads the packed content of the first of ids, as far as it is still stored, and tells
+// how many of them that covers.
+func (a *Account) readForSearch(ctx context.Context, ids []EmailID) (list []packedContent, asked int, err error) {
+	err = a.store.cfg.KV.View(ctx, a.partition, func(r kv.Reader) (err error) {
+		list, asked, err = readBatchPacked(r, ids)
+		return err
 	})
-	return list, err
+	return list, asked, err
 }
