@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"posthaste/admin"
 	"posthaste/config"
 	"posthaste/dns/dnstest"
+	"posthaste/mailfile"
 	"posthaste/node"
 )
 
@@ -26,9 +28,11 @@ const profiledUsers = 20
 // another, and writes cpu.prof and allocs.prof of the node alone:
 //
 //	bench profile -out /tmp/p inbound -c 10 -n 20000
+//	bench profile -out /tmp/p -fill 20000 access -mailbox filled -ops bodies
 func profile(args []string) (err error) {
 	f := newFlags("profile")
 	out := f.String("out", ".", "directory for the profiles")
+	fill := f.Int("fill", 0, "messages to put into mailbox filled of the first user before")
 	f.Parse(args)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -44,6 +48,9 @@ func profile(args []string) (err error) {
 	defer logFile.Close()
 	n, err := openNode(ctx, dir, slog.New(slog.NewTextHandler(logFile, nil)))
 	if err != nil {
+		return err
+	}
+	if _, err := n.Admin().Import(ctx, admin.MailboxRequest{Address: userName(0, 1), Mailbox: "filled"}, filling(*fill)); err != nil {
 		return err
 	}
 	go node.KeepMemory(ctx) // as a node does that has the process for itself
@@ -85,6 +92,18 @@ func openNode(ctx context.Context, dir string, log *slog.Logger) (*node.Node, er
 		}
 	}
 	return n, nil
+}
+
+// filling yields n messages.
+func filling(n int) iter.Seq2[mailfile.Message, error] {
+	l := newLetters(4096)
+	return func(yield func(mailfile.Message, error) bool) {
+		for i := range n {
+			if !yield(mailfile.Message{Content: l.letter(i, userName(0, 1)), Received: time.Now()}, nil) {
+				return
+			}
+		}
+	}
 }
 
 // profileLoad profiles while a command of bench runs against n.
