@@ -1,6 +1,7 @@
 package submit
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -53,7 +54,16 @@ func (s *Submitter) check(ctx context.Context, who auth.Identity, env mail.Envel
 	if n := message.Hops(h); n > s.cfg.MaxHops {
 		return mail.NewStatus(554, "5.4.6", "%d Received lines (%d allowed): the message goes in a loop", n, s.cfg.MaxHops)
 	}
+	if hasBareCR(h.Raw()) {
+		return mail.NewStatus(550, "5.6.0", "the header has a CR that is not part of a CRLF: others would see a field begin there")
+	}
 	return s.checkAuthors(ctx, who, h)
+}
+
+// hasBareCR tells whether a CR stands in b that no LF follows. BDAT brings such (RFC 3030), and on the
+// way to hosts that take lines only it becomes a line break.
+func hasBareCR(b []byte) bool {
+	return bytes.Count(b, []byte("\r")) != bytes.Count(b, []byte("\r\n"))
 }
 
 // checkAuthors looks at every address in From and Sender, since a reader may show any of them.
