@@ -59,8 +59,9 @@ var (
 	// ErrUnknown means that the commit happened or did not: the caller repeats what it did, which
 	// is why every caller is idempotent.
 	ErrUnknown = errors.New("kv: outcome of the commit unknown")
-	// ErrFull means that the reserve of free space is reached. Nothing was written. Updates that
-	// only delete may still succeed.
+	// ErrFull means that the reserve of free space is reached. Nothing was written. Updates without
+	// bodies and of at most 64 KiB go on for a while longer, so that people can clear up; those that
+	// only delete go on longest.
 	ErrFull = errors.New("kv: no space left")
 	// ErrClosed is the answer of a store after Close.
 	ErrClosed = errors.New("kv: store is closed")
@@ -126,7 +127,8 @@ type Reader interface {
 	Body(id BodyID) ([]byte, error)
 }
 
-// A Txn reads and writes one partition. Writes show in its own reads (Body excepted).
+// A Txn reads and writes one partition. Writes show in its own reads; whether bodies do is up to the
+// driver.
 type Txn interface {
 	Reader
 	// Next returns the version that this commit will get; with Quiet the present one.

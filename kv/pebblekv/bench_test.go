@@ -123,6 +123,12 @@ func median(x []float64) float64 {
 	return x[len(x)/2]
 }
 
+// reportCPU reports the time of all cores per operation when what it returns is called.
+func reportCPU(b *testing.B) func() {
+	start := cpuTime()
+	return func() { b.ReportMetric(float64((cpuTime()-start).Nanoseconds())/1000/float64(b.N), "cpu-µs/op") }
+}
+
 func cpuTime() time.Duration {
 	var u unix.Rusage
 	unix.Getrusage(unix.RUSAGE_SELF, &u)
@@ -196,4 +202,90 @@ func amplification(b *testing.B, s *Store, mails int) float64 {
 		written += level.TableBytesFlushed + level.TableBytesCompacted
 	}
 	return float64(written) / float64(mails*(benchBody+benchRecord))
+}
+
+// BenchmarkRead reads what lies in tables, in the page cache.
+func BenchmarkRead(b *testing.B) {
+	const mails, accounts, step = 100_000, 20, 20
+	s := openBench(b)
+	deliver(b, s, 50, accounts, mails)
+	ids := putDense(b, s)
+	if err := s.db.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	b.Run("body/random", func(b *testing.B) {
+		defer reportCPU(b)()
+		for range b.N {
+			benchBodies(b, s, 1+kv.BodyID(rng.IntN(mails)), 1, step)
+		}
+	})
+	b.Run("body/in-order", func(b *testing.B) {
+		defer reportCPU(b)()
+		for i := 0; i < b.N; i += mails / accounts {
+			benchBodies(b, s, 1, mails/accounts, step)
+		}
+	})
+	b.Run("body/dense", func(b *testing.B) {
+		defer reportCPU(b)()
+		for i := 0; i < b.N; i += len(ids) {
+			benchDense(b, s, ids)
+		}
+	})
+	b.Run("key", func(b *testing.B) {
+		defer reportCPU(b)()
+		key := binary.BigEndian.AppendUint64([]byte("M "), 77)
+		for range b.N {
+			err := s.View(b.Context(), "account/3", func(r kv.Reader) error { _, err := r.Get(key); return err })
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// benchBodies reads n bodies of one account, which lie step apart; concurrent writers have shuffled
+// them, so that some belong to others.
+func benchBodies(b *testing.B, s *Store, first kv.BodyID, n int, step kv.BodyID) {
+	p := kv.Partition(fmt.Sprintf("account/%d", (first-1)%step))
+	err := s.View(b.Context(), p, func(r kv.Reader) error {
+		for i := range n {
+			if _, err := r.Body(first + kv.BodyID(i)*step); err != nil && err != kv.ErrNotFound {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// putDense puts bodies of one account right after each other, as an import does.
+func putDense(b *testing.B, s *Store) []kv.BodyID {
+	ids := make([]kv.BodyID, 10_000)
+	body := randomBytes(benchBody)
+	for at := 0; at < len(ids); at += 1000 {
+		mustUpdate(b, s, func(tx kv.Txn) {
+			for i := range ids[at:][:1000] {
+				ids[at+i] = s.NewBodyID()
+				tx.PutBody(ids[at+i], body)
+			}
+		})
+	}
+	return ids
+}
+
+func benchDense(b *testing.B, s *Store, ids []kv.BodyID) {
+	err := s.View(b.Context(), "p", func(r kv.Reader) error {
+		for _, id := range ids {
+			if _, err := r.Body(id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 }

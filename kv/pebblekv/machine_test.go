@@ -129,3 +129,41 @@ func (f *gateFile) SyncTo(n int64) (bool, error) {
 func TestContract(t *testing.T) {
 	kvtest.Run(t, kvtest.Config{New: newMachine})
 }
+
+// A dirMachine is a directory of the operating system, which no test can make forget anything: its
+// crashes are stops.
+type dirMachine struct {
+	dir   string
+	store *Store
+}
+
+func (m *dirMachine) Start(t *testing.T) kv.Store {
+	t.Helper()
+	m.stop()
+	store, err := Open(Config{Dir: m.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.store = store
+	return store
+}
+
+func (m *dirMachine) stop() {
+	if m.store != nil {
+		m.store.Close()
+	}
+}
+
+func (m *dirMachine) Crash(*testing.T, uint64) {}
+
+func TestContractOnDisk(t *testing.T) {
+	kvtest.Run(t, kvtest.Config{
+		New: func(t *testing.T) kvtest.Machine {
+			m := &dirMachine{dir: t.TempDir()}
+			t.Cleanup(m.stop)
+			return m
+		},
+		RealTime: true,
+		Rounds:   3,
+	})
+}

@@ -14,14 +14,21 @@ import (
 // Sizes that shape the tree. Tables of bodies never overlap (see arrivals) and sink to the bottom by
 // a change of name; only tables of keys are ever merged. Large memtables and tables keep both few.
 const (
-	memTableBytes   = 64 << 20
-	memTables       = 4 // before writers must wait for a flush
-	tableBytes      = 64 << 20
-	blockBytes      = 16 << 10
-	indexBlockBytes = 256 << 10
-	baseLevelBytes  = 64 << 20
-	bloomBits       = 10
-	compactions     = 2 // at the same time
+	// baseTableBytes is the size of tables that are merged into the first level. Pebble adds what
+	// lies beside a merge to it, which for bodies would undo everything, up to 25 times this size:
+	// less than the bodies of one memtable.
+	baseTableBytes = memTableBytes / 32
+	maxTableBytes  = 32 << 20
+	memTableBytes  = 32 << 20
+	memTables      = 4 // before writers must wait for a flush
+	// reservedMemTables is how many memtables there are most of the time. Pebble takes their memory
+	// from the cache.
+	reservedMemTables = 2
+	blockBytes        = 4 << 10 // about a body: a larger one reads what belongs to others
+	indexBlockBytes   = 256 << 10
+	baseLevelBytes    = 64 << 20
+	bloomBits         = 10
+	compactions       = 2 // at the same time
 )
 
 // majorVersion is Pebble's format. A newer one is a change of the stored format: an operator may not
@@ -41,8 +48,9 @@ func options(cfg Config, fs vfs.FS, cache *pebble.Cache, split pebble.SpanPolicy
 		LBaseMaxBytes:               baseLevelBytes,
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, compactions },
 	}
-	for i := range o.TargetFileSizes {
-		o.TargetFileSizes[i] = tableBytes
+	o.TargetFileSizes[0] = memTableBytes
+	for i := range o.TargetFileSizes[1:] {
+		o.TargetFileSizes[1+i] = int64(min(baseTableBytes<<i, maxTableBytes))
 	}
 	for i := range o.Levels {
 		o.Levels[i] = pebble.LevelOptions{

@@ -143,7 +143,17 @@ func (p *partition) snapshot(db *pebble.DB) (*pebble.Snapshot, record, uint64, e
 	if err != nil {
 		return nil, record{}, n, errors.Join(err, snap.Close())
 	}
+	p.learn(rec)
 	return snap, rec, n, nil
+}
+
+// learn keeps rec, which was read before now, if no commit can have changed it.
+func (p *partition) learn(rec record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.started == 0 {
+		p.known, p.record = true, rec
+	}
 }
 
 // forget makes p as it was before any commit. The caller holds p.writing.

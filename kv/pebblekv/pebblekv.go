@@ -35,8 +35,8 @@ import (
 type Config struct {
 	// Dir is the directory of the store. It is made if it is missing.
 	Dir string
-	// CacheBytes is the size of the cache of table blocks; 0 is 16 MiB. The page cache of the
-	// operating system does the rest.
+	// CacheBytes is the size of the cache of table blocks while the store is written to; 0 is 16 MiB.
+	// What memtables leave free adds to it, and the page cache of the operating system does the rest.
 	CacheBytes int64
 	// Reserve is the free space, in bytes, below which the store takes no more bodies; 0 is 256 MiB.
 	Reserve uint64
@@ -126,7 +126,7 @@ func (s *Store) open(cfg Config) error {
 	}
 	s.space = newSpace(cfg, fs)
 	s.order.ids = &s.bodies
-	s.cache = pebble.NewCache(cfg.CacheBytes)
+	s.cache = pebble.NewCache(cfg.CacheBytes + reservedMemTables*memTableBytes)
 	db, err := pebble.Open(cfg.Dir, options(cfg, vfs.OnDiskFull(fs, s.space.dropBallast), s.cache, s.order.split))
 	if err != nil {
 		s.cache.Unref()
