@@ -44,7 +44,7 @@ func (n *Node) openShared(ctx context.Context) error {
 	if n.number, err = keptNumber(ctx, filepath.Join(n.cfg.Data, numberName), shared); err != nil {
 		return err
 	}
-	n.log.Info("the store is a database", "node", n.number)
+	n.log.Warn("the store is a database, but messages above 64 KiB lie in the data directory: other nodes cannot read them", "node", n.number)
 	return nil
 }
 
