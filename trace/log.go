@@ -45,6 +45,7 @@ type Log struct {
 
 	mu       sync.Mutex // guards what follows
 	pending  []Event
+	waiting  int // bytes of pending
 	told     int // of pending: watchers have seen them
 	watchers map[int]func(Event)
 	nextID   int
@@ -71,13 +72,16 @@ func (l *Log) Record(e Event) {
 	if e.From != "<>" {
 		e.From = strings.Trim(e.From, "<>")
 	}
+	e.clip()
+	size := e.size()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.pending) >= maxPending {
+	if len(l.pending) >= maxPending || l.waiting+size > maxWaiting {
 		l.dropped.Add(1)
 		return
 	}
 	l.pending = append(l.pending, e)
+	l.waiting += size
 	l.wake()
 }
 
@@ -143,7 +147,7 @@ func (l *Log) Flush(ctx context.Context) error {
 	defer l.flushing.Unlock()
 	l.mu.Lock()
 	events, news := l.pending, l.pending[l.told:]
-	l.pending, l.told = nil, 0
+	l.pending, l.waiting, l.told = nil, 0, 0
 	watchers := make([]func(Event), 0, len(l.watchers))
 	for _, f := range l.watchers {
 		watchers = append(watchers, f)
@@ -167,8 +171,9 @@ func (l *Log) Flush(ctx context.Context) error {
 
 // blockLen returns how many of the first events make one block: all of one hour, within the bound.
 func blockLen(events []Event) int {
-	n := 1
-	for n < len(events) && n < maxBlock && hourOf(events[n].Time) == hourOf(events[0].Time) {
+	n, size := 1, events[0].size()
+	for n < len(events) && n < maxBlock && size < maxBlockSize && hourOf(events[n].Time) == hourOf(events[0].Time) {
+		size += events[n].size()
 		n++
 	}
 	return n
@@ -183,6 +188,9 @@ func (l *Log) putBack(events []Event) {
 		events = events[len(events)-room:]
 	}
 	l.pending, l.told = append(slices.Clone(events), l.pending...), len(events)
+	for i := range events {
+		l.waiting += events[i].size()
+	}
 }
 
 func (l *Log) write(ctx context.Context, events []Event) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -103,6 +104,34 @@ func TestTraceIsBoundedInBytesAndMemory(t *testing.T) {
 			t.Errorf("%d events were dropped, want 5", l.Dropped())
 		}
 	})
+}
+
+// TestWordsOfStrangersAreBounded records what a stranger can make as large as a header field may be.
+func TestWordsOfStrangersAreBounded(t *testing.T) {
+	l := newLog()
+	for i := range 100 {
+		e := Event{Step: Receive, MessageID: strings.Repeat(fmt.Sprint(i), 1<<20), Text: "taken"}
+		for j := range 1000 {
+			e.To = append(e.To, mail.Address{Local: fmt.Sprint(strings.Repeat("x", 200), i*j), Domain: "north.test"})
+		}
+		l.Record(e)
+	}
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	found, err := l.Find(t.Context(), Query{Keys: []string{strings.Repeat("x", 200) + "7@north.test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range found {
+		if n++; e.Text != "taken" || len(e.MessageID) > maxText || len(e.To) != 1000 {
+			t.Errorf("%q to %d with a Message-ID of %d bytes", e.Text, len(e.To), len(e.MessageID))
+		}
+	}
+	if n != 2 || l.Dropped() > 0 {
+		t.Errorf("%d events were found and %d dropped, want 2 and none", n, l.Dropped())
+	}
 }
 
 func TestWatchSeesEventsInOrder(t *testing.T) {
