@@ -32,6 +32,7 @@ type closing struct {
 	answers    []*mail.Status
 	unreadable error // why the content cannot be read; then there are no answers
 	at         time.Time
+	suspended  time.Time // until when the destination is; then nobody was asked, and answers are its last
 }
 
 func (c *committer) init(d *dispatcher, s *shard) {
@@ -107,7 +108,11 @@ func (c *committer) settle(cl closing) *change {
 		case stopped && cl.answers[n].Temporary():
 			// Our own end cut the attempt off: it is due as before.
 		default:
-			ch.verdicts[i] = c.d.q.policy.settle(r, cl.answers[n], e.Created(), cl.at, chance)
+			v := c.d.q.policy.settle(r, cl.answers[n], e.Created(), cl.at, chance)
+			if !cl.suspended.IsZero() {
+				v = c.d.q.policy.unasked(v, e.Created(), cl.suspended, chance)
+			}
+			ch.verdicts[i] = v
 		}
 	}
 	if err := c.d.q.writeReport(c.d.jobs, ch); err != nil {

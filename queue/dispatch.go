@@ -214,10 +214,17 @@ func (d *dispatcher) close(t *task, answers []*mail.Status, now time.Time) {
 	d.shards[shardOf(t.record.entry.ID)].committer.add(closing{task: t, answers: answers, at: now})
 }
 
+// turnBack is close for a task that the destination key has no time for: nobody was asked. d.mu is held.
+func (d *dispatcher) turnBack(t *task, key string, answer *mail.Status, now time.Time) {
+	d.shards[shardOf(t.record.entry.ID)].committer.add(closing{
+		task: t, answers: repeat(answer, len(t.recipients)), at: now, suspended: d.sched.suspension(key, now),
+	})
+}
+
 // place lets t wait at a destination, or defers it at once. d.mu is held.
 func (d *dispatcher) place(t *task, key string, limit int, now time.Time) {
 	if answer := d.sched.add(t, key, limit, now); answer != nil {
-		d.close(t, repeat(answer, len(t.recipients)), now)
+		d.turnBack(t, key, answer, now)
 	}
 }
 
@@ -273,7 +280,7 @@ func (d *dispatcher) finishTask(t *task, answers []*mail.Status, failed bool, no
 		last = answers[0]
 	}
 	for _, back := range d.sched.done(t, last, failed, now) {
-		d.close(back, repeat(last, len(back.recipients)), now)
+		d.turnBack(back, t.to.key, last, now)
 	}
 }
 

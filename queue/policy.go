@@ -78,6 +78,21 @@ func (p Policy) settle(r Recipient, s *mail.Status, created, now time.Time, chan
 	return v
 }
 
+// unasked returns v for a recipient whose destination was suspended, so that nobody was asked: it is
+// due again when the suspension ends. Were it to wait for as long as after an attempt of its own, mail
+// could miss one chance after the other for hours after the host is back.
+func (p Policy) unasked(v verdict, created, suspended time.Time, chance float64) verdict {
+	if v.recipient.State != Deferred {
+		return v
+	}
+	v.recipient.Attempts--
+	v.recipient.Next = suspended.Add(time.Duration(chance * maxJitter * float64(p.First)))
+	if expiry := created.Add(p.Expire); v.recipient.Next.After(expiry) {
+		v.recipient.Next = expiry
+	}
+	return v
+}
+
 func fail(r Recipient) verdict {
 	r.State, r.Next = Failed, time.Time{}
 	v := verdict{recipient: r}

@@ -14,8 +14,8 @@ import (
 //
 // How many deliveries run at one destination follows what it answers, as in Postfix: from
 // startWindow each success adds 1/window and each failure of the host takes 1 off. Below 1 the
-// destination is suspended for a while that doubles with each suspension; what waits there comes back
-// with the last answer, and the first probe decides.
+// destination is suspended for a while that doubles with each suspension; what waits there, or comes
+// meanwhile, goes back with the last answer until the end of it, and the first probe then decides.
 type scheduler struct {
 	limits       Limits
 	policy       Policy
@@ -164,6 +164,14 @@ func (s *scheduler) done(t *task, answer *mail.Status, failed bool, now time.Tim
 	}
 	s.enqueue(d)
 	return back
+}
+
+// suspension returns until when the destination key is suspended, or zero.
+func (s *scheduler) suspension(key string, now time.Time) time.Time {
+	if d := s.destinations[key]; d != nil && now.Before(d.suspended) {
+		return d.suspended
+	}
+	return time.Time{}
 }
 
 // cancel takes back t, which next returned and which did not run.

@@ -241,3 +241,26 @@ func TestHostFailed(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoWasNotAskedIsDueWhenTheSuspensionEnds(t *testing.T) {
+	p := Policy{}.withDefaults()
+	created := time.Now()
+	now := created.Add(30 * time.Hour)
+	busy := mail.NewStatus(421, "4.4.1", "refused")
+	before := Recipient{Recipient: mail.Recipient{Notify: mail.NotifyFailure}, State: Deferred, Attempts: 12}
+	for _, c := range []struct {
+		claim          string
+		now, suspended time.Time
+		state          State
+		next           time.Time
+	}{
+		{"right after the suspension", now, now.Add(7 * time.Minute), Deferred, now.Add(7 * time.Minute)},
+		{"never after the end of its time", now, created.Add(p.Expire).Add(time.Hour), Deferred, created.Add(p.Expire)},
+		{"it expires like others", created.Add(p.Expire), created.Add(p.Expire).Add(time.Hour), Failed, time.Time{}},
+	} {
+		v := p.unasked(p.settle(before, busy, created, c.now, 0), created, c.suspended, 0)
+		if v.recipient.State != c.state || !v.recipient.Next.Equal(c.next) || c.state == Deferred && v.recipient.Attempts != before.Attempts {
+			t.Errorf("%s: %s, next %v, %d attempts", c.claim, v.recipient.State, v.recipient.Next.Sub(created), v.recipient.Attempts)
+		}
+	}
+}
