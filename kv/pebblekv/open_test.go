@@ -1,6 +1,7 @@
 package pebblekv
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"runtime"
@@ -36,7 +37,7 @@ func BenchmarkReopenAfterKill(b *testing.B) {
 			b.Fatal(err)
 		}
 		took += time.Since(start)
-		if err := s.Close(); err != nil {
+		if err := errors.Join(s.Close(), os.RemoveAll(dir)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -70,7 +71,7 @@ func BenchmarkOpen(b *testing.B) {
 		took += time.Since(start)
 		debug.FreeOSMemory()
 		b.ReportMetric(residentMB(b), "MB-resident")
-		if err := s.Close(); err != nil {
+		if err := errors.Join(s.Close(), os.RemoveAll(dir)); err != nil { // not at the end: each takes disk
 			b.Fatal(err)
 		}
 		runtime.GC()

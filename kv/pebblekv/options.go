@@ -61,6 +61,9 @@ func options(cfg Config, fs vfs.FS, cache *pebble.Cache, split pebble.SpanPolicy
 		}
 	}
 	o.Experimental.SpanPolicyFunc = split
+	if cfg.FS != nil { // a simulation: ten wake-ups a second would be most of its days
+		o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
+	}
 	return o
 }
 
