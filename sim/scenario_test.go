@@ -253,7 +253,7 @@ func TestASplitNetworkOnlyDelays(t *testing.T) {
 		}
 		time.Sleep(30 * time.Hour)
 		w.Net.Heal(n.IP, south.IP)
-		w.Settle(6 * time.Hour)
+		w.Settle(5 * time.Hour)
 		for _, letter := range letters {
 			wantFate(t, w, letter, Fate{Mailboxes: 1})
 		}

@@ -89,6 +89,13 @@ func (w *World) Settle(limit time.Duration) {
 		}
 		if time.Now().After(until) {
 			w.t.Errorf("%d entries are still in the queues after %v", left, limit)
+			for _, h := range w.hosts {
+				for _, e := range h.Queue() {
+					for _, r := range e.Recipients {
+						w.t.Logf("%s: %s to %s: %s, %d attempts, next in %v: %v", h.Name, e.ID, r.Address, r.State, r.Attempts, time.Until(r.Next), r.Status)
+					}
+				}
+			}
 			return
 		}
 	}
