@@ -26,7 +26,9 @@ type Account struct {
 	views map[MailboxID]*View
 	size  int64 // bytes of state
 	used  time.Time
-	tail  int // commits of ours since the last snapshot was asked for
+	usage Usage       // after our last durable commit; others may have made more since
+	asOf  mail.ModSeq // the version of usage; 0 for not known
+	tail  int         // commits of ours since the last snapshot was asked for
 }
 
 // ID returns the account's ID.
@@ -140,6 +142,21 @@ func (a *Account) Quota(ctx context.Context) (Usage, error) {
 	return h.usage, nil
 }
 
+// HasRoom tells whether the quota allows any more mail. Where our last commit left room it answers from
+// memory: a delivery enforces the quota anyway, and to ask the store waits for deliveries under way.
+func (a *Account) HasRoom(ctx context.Context) (bool, error) {
+	a.mu.Lock()
+	usage, known := a.usage, a.asOf > 0
+	a.mu.Unlock()
+	if known && usage.hasRoom() {
+		return true, nil
+	}
+	usage, err := a.Quota(ctx)
+	return err == nil && usage.hasRoom(), err
+}
+
+func (u Usage) hasRoom() bool { return u.Limit == 0 || u.Used < u.Limit }
+
 // SetQuota changes the limit, 0 for none. What is stored stays, also where it is more.
 func (a *Account) SetQuota(ctx context.Context, limit int64) error {
 	_, err := a.store.cfg.KV.Update(ctx, a.partition, func(txn kv.Txn) error {
@@ -155,6 +172,9 @@ func (a *Account) SetQuota(ctx context.Context, limit int64) error {
 	if err != nil {
 		return fmt.Errorf("store: set quota of account %d: %w", a.id, err)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asOf = 0
 	return nil
 }
 

@@ -66,6 +66,7 @@ func (a *Account) forget() {
 	a.mu.Lock()
 	size := a.size
 	a.state, a.views, a.size = nil, nil, 0
+	a.usage, a.asOf = Usage{}, 0
 	a.mu.Unlock()
 	a.store.mu.Lock()
 	a.store.cacheSize -= size

@@ -181,3 +181,32 @@ func TestQuotaRefuses(t *testing.T) {
 		t.Errorf("%d messages, UIDNEXT %d after a refusal", v.Len(), v.Mailbox().UIDNext)
 	}
 }
+
+func TestRoomIsWhatTheQuotaLeaves(t *testing.T) {
+	s, a := newStore(t)
+	m := prepare(t, s, content("x", "y"))
+	room := func(claim string, want bool) {
+		t.Helper()
+		if got, err := a.HasRoom(t.Context()); got != want || err != nil {
+			t.Errorf("%s: room %v, %v", claim, got, err)
+		}
+	}
+	quota := func(limit int64) {
+		t.Helper()
+		if err := a.SetQuota(t.Context(), limit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	room("an account without a quota", true)
+	if _, err := a.Deliver(t.Context(), Delivery{Message: m}); err != nil {
+		t.Fatal(err)
+	}
+	room("with mail and no quota", true)
+	quota(m.Size())
+	room("once the quota is what it holds", false)
+	quota(m.Size() + 1)
+	room("once the quota is raised", true)
+	if _, err := s.Account(99).HasRoom(t.Context()); !errors.Is(err, ErrNoAccount) {
+		t.Errorf("an account that is not there: %v", err)
+	}
+}

@@ -25,6 +25,7 @@ func newWriter(a *Account, txn kv.Txn) *writer { return &writer{account: a, txn:
 // update runs fn and commits what it did. It returns the version of the account then.
 func (a *Account) update(ctx context.Context, fn func(w *writer) error) (mail.ModSeq, error) {
 	wrote := false
+	var usage Usage
 	v, err := a.store.cfg.KV.Update(ctx, a.partition, func(txn kv.Txn) (err error) {
 		w := newWriter(a, txn)
 		if w.head, err = getHead(txn); err != nil {
@@ -34,21 +35,24 @@ func (a *Account) update(ctx context.Context, fn func(w *writer) error) (mail.Mo
 		if err = fn(w); err != nil {
 			return err
 		}
-		wrote = !w.change.empty()
+		wrote, usage = !w.change.empty(), w.head.usage
 		return w.commit()
 	})
 	if err != nil {
 		return 0, fmt.Errorf("store: account %d: %w", a.id, err)
 	}
 	if wrote {
-		a.committed()
+		a.committed(mail.ModSeq(v), usage)
 	}
 	return mail.ModSeq(v), nil
 }
 
-// committed counts a commit, so that the log is not left to grow.
-func (a *Account) committed() {
+// committed remembers what a durable commit left, and counts it, so that the log is not left to grow.
+func (a *Account) committed(version mail.ModSeq, usage Usage) {
 	a.mu.Lock()
+	if version > a.asOf {
+		a.usage, a.asOf = usage, version
+	}
 	a.tail++
 	due := a.tail >= snapshotEvery
 	if due {

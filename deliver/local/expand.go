@@ -106,11 +106,11 @@ func (a *Agent) CheckRecipient(ctx context.Context, to mail.Address) error {
 	if len(targets) != 1 || targets[0].account == 0 {
 		return nil
 	}
-	usage, err := a.store.Account(targets[0].account).Quota(ctx)
+	room, err := a.store.Account(targets[0].account).HasRoom(ctx)
 	if err != nil {
 		return fmt.Errorf("local: quota of %s: %w", to, err)
 	}
-	if usage.Limit > 0 && usage.Used >= usage.Limit {
+	if !room {
 		return mail.NewStatus(552, "5.2.2", "the mailbox of %s is full", to)
 	}
 	return nil
