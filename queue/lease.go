@@ -27,7 +27,7 @@ type lease struct {
 const leaseWorkers = 16
 
 // leaseRetry is how soon leases are asked for again that nobody else can have: the disk is full.
-const leaseRetry = 5 * time.Second
+const leaseRetry = 15 * time.Second
 
 // leaseTries is how many times a holder that failed to keep its leases can try again before it has to
 // stop, when it fails at once.
