@@ -234,5 +234,5 @@ func (s *Store) Watch(name kv.Partition, f func(kv.Version)) (cancel func()) {
 		p = &partition{state: emptyState()}
 		s.partitions[name] = p
 	}
-	return p.watch(f)
+	return p.watchers.Add(f)
 }

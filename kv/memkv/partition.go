@@ -40,7 +40,7 @@ type partition struct {
 	mu       sync.Mutex // guards what follows
 	state    state
 	written  bool // something was committed: the partition exists
-	watchers map[*func(kv.Version)]bool
+	watchers kv.Watchers
 }
 
 // snapshot returns the present state in trees of its own, and whether the partition exists.
@@ -64,25 +64,9 @@ func (p *partition) forget() {
 	p.state, p.written = emptyState(), false
 }
 
-func (p *partition) watch(f func(kv.Version)) (cancel func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.watchers == nil {
-		p.watchers = make(map[*func(kv.Version)]bool)
-	}
-	p.watchers[&f] = true
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.watchers, &f)
-	}
-}
-
 // wake tells the watchers v. The caller holds p.writing, which keeps the versions in order.
 func (p *partition) wake(v kv.Version) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for f := range p.watchers {
-		(*f)(v)
-	}
+	p.watchers.Tell(v)
 }

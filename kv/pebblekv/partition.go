@@ -31,7 +31,7 @@ type partition struct {
 	durable  uint64 // commits that are durable
 	told     kv.Version
 	failed   bool // a sync failed: nothing becomes durable any more
-	watchers map[*func(kv.Version)]bool
+	watchers kv.Watchers
 }
 
 func newPartition(name kv.Partition) *partition {
@@ -94,9 +94,7 @@ func (p *partition) sync(n uint64, v kv.Version, quiet bool) {
 		return // a later commit that became durable with this one was told
 	}
 	p.told = v
-	for f := range p.watchers {
-		(*f)(v)
-	}
+	p.watchers.Tell(v)
 }
 
 // fail says that a sync failed.
@@ -161,18 +159,4 @@ func (p *partition) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.told = 0
-}
-
-func (p *partition) watch(f func(kv.Version)) (stop func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.watchers == nil {
-		p.watchers = make(map[*func(kv.Version)]bool)
-	}
-	p.watchers[&f] = true
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.watchers, &f)
-	}
 }

@@ -236,7 +236,7 @@ func (s *Store) Watch(name kv.Partition, f func(kv.Version)) (cancel func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.hold(name)
-	stop := p.watch(f)
+	stop := p.watchers.Add(f)
 	return sync.OnceFunc(func() {
 		stop()
 		s.mu.Lock()

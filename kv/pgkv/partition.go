@@ -16,21 +16,7 @@ type partition struct {
 	mu       sync.Mutex // guards what follows
 	told     kv.Version // the highest that watchers were told of
 	drops    int        // how often it was dropped here; versions before are void
-	watchers map[*func(kv.Version)]bool
-}
-
-func (p *partition) watch(f func(kv.Version)) (stop func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.watchers == nil {
-		p.watchers = make(map[*func(kv.Version)]bool)
-	}
-	p.watchers[&f] = true
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.watchers, &f)
-	}
+	watchers kv.Watchers
 }
 
 // tell tells the watchers of version v, which is durable, unless they know of it.
@@ -54,15 +40,13 @@ func (p *partition) tellLocked(v kv.Version) {
 		return
 	}
 	p.told = v
-	for f := range p.watchers {
-		(*f)(v)
-	}
+	p.watchers.Tell(v)
 }
 
 func (p *partition) watched() (drops int, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.drops, len(p.watchers) > 0
+	return p.drops, p.watchers.Any()
 }
 
 // forget makes p as it was before any commit.
