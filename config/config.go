@@ -80,7 +80,7 @@ type Remote struct {
 type Queue struct {
 	Retry        Duration `toml:"retry" default:"5m" min:"100ms" max:"1d" doc:"Wait before the second attempt. Later waits double, with jitter, up to retry_max."`
 	RetryMax     Duration `toml:"retry_max" default:"4h" min:"100ms" max:"1d" doc:"Longest wait between attempts."`
-	Expire       Duration `toml:"expire" default:"5d" min:"1s" max:"30d" doc:"Time after which a message that could not be delivered goes back to its sender (RFC 5321 section 4.5.4.1)."`
+	Expire       Duration `toml:"expire" default:"5d" min:"1s" max:"7d" doc:"Time after which a message that could not be delivered goes back to its sender (RFC 5321 section 4.5.4.1)."`
 	DelayWarning Duration `toml:"delay_warning" default:"4h" min:"0s" max:"30d" doc:"Time after which the sender hears once that a message is late. 0s: never."`
 	Concurrency  int      `toml:"concurrency" default:"20" min:"1" max:"1000" doc:"Most deliveries at a time to one destination; it starts lower and grows with success."`
 }

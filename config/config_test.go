@@ -83,7 +83,7 @@ service = "mx"
 		`bad.toml:7: smtp.max_recipients: want a number`,
 		`bad.toml:8: smtp.bare_lf: "maybe" is none of reject, accept`,
 		`bad.toml:10: queue.retry: "5 minutes" is not a duration`,
-		`bad.toml:11: queue.expire: "90d" is out of bounds: 1s to 30d`,
+		`bad.toml:11: queue.expire: "90d" is out of bounds: 1s to 7d`,
 		`bad.toml:12: queue.expire: set twice, first in line 11`,
 		`bad.toml:13: nowhere: no such table`,
 		`bad.toml:16: listen[0].service: "telnet" is none of mx`,

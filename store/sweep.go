@@ -19,6 +19,7 @@ import (
 const (
 	cacheEvery = time.Minute
 	sweepEvery = 10 * time.Minute
+	blobsFirst = time.Hour // after the start, so that a node restarted every day sweeps too
 	blobsEvery = 24 * time.Hour
 )
 
@@ -39,7 +40,7 @@ const sweepBatch = 1000
 // Run does the housekeeping until ctx ends: it rewrites chunks whose log has grown, removes content
 // past its retention, trims logs and delivery IDs, and drops rows nobody uses from memory.
 func (s *Store) Run(ctx context.Context) error {
-	cache, sweep, blobs := time.NewTicker(cacheEvery), time.NewTicker(sweepEvery), time.NewTicker(blobsEvery)
+	cache, sweep, blobs := time.NewTicker(cacheEvery), time.NewTicker(sweepEvery), time.NewTimer(blobsFirst)
 	defer cache.Stop()
 	defer sweep.Stop()
 	defer blobs.Stop()
@@ -56,6 +57,7 @@ func (s *Store) Run(ctx context.Context) error {
 			err = s.Sweep(ctx)
 		case <-blobs.C:
 			err = s.sweepBlobs(ctx)
+			blobs.Reset(blobsEvery)
 		}
 		if err != nil && ctx.Err() == nil {
 			s.cfg.Log.Error("housekeeping failed, it will be tried again", "err", err)
