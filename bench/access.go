@@ -149,7 +149,7 @@ func (a *accessRun) appendOver(conns, n int) error {
 			return nil, nil, err
 		}
 		c.command(nil, "CREATE appended") // may be there
-		return func(i int) error { return c.append("appended", letters.letter(i, a.user)) }, c.close, nil
+		return func(i int) error { return c.append("appended", letters.letter(i, sender(i), a.user)) }, c.close, nil
 	})
 	report(fmt.Sprintf("APPEND, %d connections, one mailbox", conns), float64(n)/took.Seconds(), "msgs/s")
 	return err
@@ -165,7 +165,7 @@ func (a *accessRun) mixed() error {
 			return nil, nil, err
 		}
 		rng := rand.New(rand.NewPCG(seed, uint64(worker)))
-		err = c.append("INBOX", letters.letter(worker, "x@bench.example"))
+		err = c.append("INBOX", letters.letter(worker, sender(worker), a.user))
 		if err == nil {
 			err = c.command(nil, "SELECT INBOX")
 		}
@@ -191,7 +191,7 @@ func (c *imapClient) anything(rng *rand.Rand, letters *letters, i int) error {
 	case dice < 95:
 		return c.command(nil, "UID SEARCH UNSEEN")
 	default:
-		return c.append("INBOX", letters.letter(i, "x@bench.example"))
+		return c.append("INBOX", letters.letter(i, sender(i), userName(0, 1)))
 	}
 }
 

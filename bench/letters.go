@@ -110,8 +110,8 @@ func folded(s string) string {
 
 func sender(i int) string { return fmt.Sprintf("writer%d@host%d.example", i%50, i%12) }
 
-// letter returns message i for an address.
-func (l *letters) letter(i int, to string) []byte {
+// letter returns message i.
+func (l *letters) letter(i int, from, to string) []byte {
 	body := l.bodies[i%len(l.bodies)]
 	subject := fmt.Sprintf("Letter %d about the plan", i)
 	if i%commonEvery == 0 {
@@ -120,7 +120,7 @@ func (l *letters) letter(i int, to string) []byte {
 	b := make([]byte, 0, len(body.text)+headerRoom)
 	b = fmt.Appendf(b, "Received: from relay.example (relay.example [192.0.2.7]) by host%d.example with ESMTPS id %X;\r\n\tTue, 4 Mar 2025 10:00:%02d +0000\r\n", i%12, i, i%60)
 	b = fmt.Appendf(b, "Message-ID: <%s.%d@host%d.example>\r\nDate: Tue, 4 Mar 2025 %02d:%02d:%02d +0000\r\n", l.run, i, i%12, i%24, i%60, i%59)
-	b = fmt.Appendf(b, "From: \"Writer %d\" <%s>\r\nTo: <%s>\r\nSubject: %s\r\n", i%50, sender(i), to, subject)
+	b = fmt.Appendf(b, "From: \"Writer %d\" <%s>\r\nTo: <%s>\r\nSubject: %s\r\n", i%50, from, to, subject)
 	b = fmt.Appendf(b, "X-Bench-ID: %s.%d\r\nMIME-Version: 1.0\r\nContent-Type: %s\r\n\r\n", l.run, i, body.contentType)
 	text := body.text
 	if i%rareEvery == 0 && strings.HasPrefix(body.contentType, "text/") {
@@ -143,7 +143,7 @@ func writeMaildir(args []string) error {
 	}
 	l := newLetters(*size)
 	for i := range *n {
-		text := bytes.ReplaceAll(l.letter(i, userName(0, 1)), []byte("\r\n"), []byte("\n"))
+		text := bytes.ReplaceAll(l.letter(i, sender(i), userName(0, 1)), []byte("\r\n"), []byte("\n"))
 		name := fmt.Sprintf("%d.P%d.bench:2,", 1741000000+i, i)
 		if err := os.WriteFile(filepath.Join(*dir, "cur", name), text, 0o666); err != nil {
 			return err

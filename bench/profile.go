@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -21,8 +22,11 @@ import (
 	"posthaste/node"
 )
 
-// profiledUsers is how many accounts the node of profile has.
-const profiledUsers = 20
+// What the node of profile has around it.
+const (
+	profiledUsers   = 20
+	profiledDomains = 20 // that other hosts serve
+)
 
 // profile runs a node in this process and the rest of the command line, a command of bench, in
 // another, and writes cpu.prof and allocs.prof of the node alone:
@@ -46,7 +50,16 @@ func profile(args []string) (err error) {
 		return err
 	}
 	defer logFile.Close()
-	n, err := openNode(ctx, dir, slog.New(slog.NewTextHandler(logFile, nil)))
+	names := newNames(profiledDomains)
+	if err := names.Listen("127.0.0.1:0"); err != nil {
+		return err
+	}
+	go names.Serve(ctx)
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	n, err := openNode(ctx, dir, names.Address(), port, slog.New(slog.NewTextHandler(logFile, nil)))
 	if err != nil {
 		return err
 	}
@@ -61,7 +74,7 @@ func profile(args []string) (err error) {
 		return err
 	case <-ready:
 	}
-	err = profileLoad(ctx, n, *out, f.Args())
+	err = profileLoad(ctx, n, port, *out, f.Args())
 	stop()
 	if endErr := <-ended; err == nil {
 		err = endErr
@@ -69,9 +82,18 @@ func profile(args []string) (err error) {
 	return err
 }
 
-// openNode makes a node in dir with the users of the bench.
-func openNode(ctx context.Context, dir string, log *slog.Logger) (*node.Node, error) {
-	text := fmt.Sprintf("hostname = \"mx.bench.example\"\ndata = %q\n[tls]\nplaintext_auth = true\n", dir)
+// freePort returns a port for the sink, which stands for all other hosts.
+func freePort() (int, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return ln.Addr().(*net.TCPAddr).Port, ln.Close()
+}
+
+// openNode makes a node in dir with the users of the bench; other hosts are at a port of loopback.
+func openNode(ctx context.Context, dir, dns string, port int, log *slog.Logger) (*node.Node, error) {
+	text := fmt.Sprintf("hostname = \"mx.bench.example\"\ndata = %q\n[tls]\nplaintext_auth = true\n[dns]\nservers = [%q]\n[remote]\nport = %d\n", dir, dns, port)
 	for _, service := range []string{"mx", "submission", "imap"} {
 		text += fmt.Sprintf("[[listen]]\nservice = %q\naddress = \"127.0.0.1:0\"\n", service)
 	}
@@ -99,7 +121,7 @@ func filling(n int) iter.Seq2[mailfile.Message, error] {
 	l := newLetters(4096)
 	return func(yield func(mailfile.Message, error) bool) {
 		for i := range n {
-			if !yield(mailfile.Message{Content: l.letter(i, userName(0, 1)), Received: time.Now()}, nil) {
+			if !yield(mailfile.Message{Content: l.letter(i, sender(i), userName(0, 1)), Received: time.Now()}, nil) {
 				return
 			}
 		}
@@ -107,7 +129,7 @@ func filling(n int) iter.Seq2[mailfile.Message, error] {
 }
 
 // profileLoad profiles while a command of bench runs against n.
-func profileLoad(ctx context.Context, n *node.Node, out string, args []string) error {
+func profileLoad(ctx context.Context, n *node.Node, port int, out string, args []string) error {
 	if len(args) == 0 {
 		return fmt.Errorf("which command makes the load?")
 	}
@@ -115,9 +137,13 @@ func profileLoad(ctx context.Context, n *node.Node, out string, args []string) e
 	if err != nil {
 		return err
 	}
-	args = append([]string{args[0], "-imap", n.Address("imap")}, args[1:]...)
-	if args[0] == "inbound" {
-		args = append(args, "-smtp", n.Address("mx"))
+	switch args[0] {
+	case "inbound":
+		args = append(args, "-smtp", n.Address("mx"), "-imap", n.Address("imap"))
+	case "outbound":
+		args = append(args, "-smtp", n.Address("submission"), "-sink", fmt.Sprintf("127.0.0.1:%d", port))
+	default:
+		args = append(args, "-imap", n.Address("imap"))
 	}
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -166,16 +192,22 @@ func serveDNS(args []string) error {
 	address := f.String("listen", "127.0.0.1:5353", "address to listen on")
 	domains := f.Int("domains", 20, "domains that have a mail host on loopback")
 	f.Parse(args)
-	s := dnstest.New()
-	for i := range *domains {
-		domain := fmt.Sprintf("dest%d.example", i+1)
-		s.MX(domain, 10, domain)
-		s.Addr(domain, "127.0.0.1")
-	}
+	s := newNames(*domains)
 	if err := s.Listen(*address); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return s.Serve(ctx)
+}
+
+// newNames returns a name server that knows domains, each with a mail host on loopback.
+func newNames(domains int) *dnstest.Server {
+	s := dnstest.New()
+	for i := range domains {
+		domain := fmt.Sprintf("dest%d.example", i+1)
+		s.MX(domain, 10, domain)
+		s.Addr(domain, "127.0.0.1")
+	}
+	return s
 }

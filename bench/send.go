@@ -61,7 +61,8 @@ func (l *load) client(letters *letters) (answers []time.Duration, err error) {
 				return answers, nil
 			}
 			to := l.to(i)
-			took, err := c.send(l.from(i), to, letters.letter(i, to))
+			from := l.from(i)
+			took, err := c.send(from, to, letters.letter(i, from, to))
 			if err != nil {
 				return answers, fmt.Errorf("message %d: %w", i, err)
 			}
