@@ -183,7 +183,7 @@ func (c *imapClient) anything(rng *rand.Rand, letters *letters, i int) error {
 	case dice < 55:
 		return c.command(nil, "FETCH * (BODY.PEEK[])")
 	case dice < 70:
-		return c.command(nil, "STATUS Sent (MESSAGES UNSEEN)")
+		return c.command(nil, "STATUS INBOX (MESSAGES UNSEEN)")
 	case dice < 80:
 		return c.command(nil, "NOOP")
 	case dice < 90:
