@@ -166,6 +166,7 @@ func (h *Host) Crash() {
 	if h.node == nil {
 		return
 	}
+	h.world.crashes++
 	h.dead.Store(true)
 	h.mount.over.Store(true)
 	h.world.Net.powerOff(h.IP) // before the disk: what was promised on the network is on it

@@ -58,8 +58,8 @@ func (n *Network) SetFaults(f Faults) {
 	n.faults = f
 }
 
-// Broken returns how many open connections were broken so far, by whatever fault: the only reason for
-// which a message may arrive twice.
+// Broken returns how many open connections were broken or held up so far, by whatever fault: a reply
+// that is lost, or comes too late, is what makes a message arrive twice.
 func (n *Network) Broken() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -85,8 +85,11 @@ func (n *Network) setSplit(a, b netip.Addr, on bool) {
 	defer n.mu.Unlock()
 	n.splits[pair(a, b)] = on
 	for l := range n.links {
-		if l.machines == pair(a, b) {
-			l.hold(on)
+		if l.machines != pair(a, b) {
+			continue
+		}
+		if l.hold(on); on {
+			n.broken++
 		}
 	}
 	n.tell()

@@ -14,7 +14,7 @@ import (
 )
 
 // inWorld runs a story in virtual time. Whatever happened in it, the ledger must be right in the end:
-// no promise broken, nothing twice unless a connection broke.
+// no promise broken, nothing twice without a fault that explains it.
 func inWorld(t *testing.T, story func(t *testing.T, w *World)) {
 	seed := Seed(t)
 	t.Logf("%s=%d", seedVariable, seed)
@@ -24,7 +24,7 @@ func inWorld(t *testing.T, story func(t *testing.T, w *World)) {
 		w := NewWorld(t, seed)
 		defer w.Close()
 		story(t, w)
-		w.Ledger.Check(t, w.Tally(), w.Net.Broken())
+		w.Ledger.Check(t, w.Tally(), w.Excuses())
 		t.Logf("%v of virtual time", time.Since(began).Round(time.Second))
 	})
 	t.Logf("%v of real time", time.Since(began).Round(time.Millisecond))

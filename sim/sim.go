@@ -52,6 +52,7 @@ type World struct {
 
 	t       testing.TB
 	seed    uint64
+	crashes int
 	log     *slog.Logger
 	hosts   []*Host
 	peers   []*Peer
@@ -99,6 +100,13 @@ func (w *World) Settle(limit time.Duration) {
 			return
 		}
 	}
+}
+
+// Excuses returns how many copies too many the faults so far explain: a connection that broke carried
+// one message for some recipients, and a power cut may come when a delivery is done and not recorded.
+func (w *World) Excuses() int {
+	const recipients = 3
+	return recipients * (w.Net.Broken() + w.crashes)
 }
 
 // Close ends all that runs: nodes as by SIGTERM, so that their disks can be read.
