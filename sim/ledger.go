@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,6 +25,22 @@ type Letter struct {
 func (l Letter) Content() string {
 	return fmt.Sprintf("From: <%s>\r\nTo: <%s>\r\nMessage-ID: <%s@sim.test>\r\nDate: Sat, 1 Jan 2000 00:00:00 +0000\r\nSubject: %[3]s\r\n\r\n%[4]s\r\n",
 		l.From, strings.Join(l.To, ">, <"), l.ID, l.Body)
+}
+
+// Noise returns lines of text, of size bytes in all, that compression makes little smaller: what is
+// large enough becomes a blob.
+func Noise(seed uint64, size int) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	const width = 76
+	rng := rand.New(rand.NewPCG(seed, 0))
+	text := make([]byte, size)
+	for i := range text {
+		text[i] = letters[rng.IntN(len(letters))]
+	}
+	for i := width; i+1 < size; i += width + 2 {
+		text[i], text[i+1] = '\r', '\n'
+	}
+	return string(text)
 }
 
 // An Outcome is what a client knows about a message it sent.

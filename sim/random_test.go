@@ -28,7 +28,7 @@ func torture() bool { return os.Getenv("POSTHASTE_TORTURE") != "" }
 func seeds() (count, part int) {
 	switch {
 	case torture() && os.Getenv(seedVariable) == "":
-		return 300, 1
+		return 200, 1
 	case torture():
 		return 1, 1
 	case os.Getenv(seedVariable) != "":
@@ -183,7 +183,7 @@ func (c *chaos) letter(at time.Duration) event {
 	}
 	letter := c.Ledger.Letter(from, to...)
 	if c.plan.IntN(20) == 0 {
-		letter.Body = strings.Repeat("A large letter goes by way of blobs.\r\n", 20_000)
+		letter.Body = Noise(c.plan.Uint64(), 200_000)
 	}
 	return event{at, "letter " + letter.ID, func() {
 		c.running.Go(func() { c.Send(h, service, letter) })

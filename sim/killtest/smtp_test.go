@@ -35,6 +35,9 @@ type letter struct {
 func (s *sender) run(ctx context.Context, server *server) {
 	for n := 0; ctx.Err() == nil; n++ {
 		l := &letter{Letter: sim.Letter{ID: fmt.Sprintf("%s-%d", s.name, n), From: s.from, To: s.to[n%len(s.to)], Body: s.name}}
+		if n%10 == 9 {
+			l.Body = sim.Noise(uint64(n), 200_000)
+		}
 		s.sent = append(s.sent, l)
 		for !l.promised && ctx.Err() == nil {
 			if !s.try(server, l) {
