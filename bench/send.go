@@ -46,29 +46,35 @@ func (l *load) run() (time.Duration, error) {
 	return time.Since(start), l.err
 }
 
-// client sends messages, over one connection at a time, until none is left.
+// client sends messages, over one connection after the other, until none is left.
 func (l *load) client(letters *letters) (answers []time.Duration, err error) {
-	for {
+	for more := true; more && err == nil; {
 		n := int(l.dials.Add(1)) - 1
-		c, err := newSMTPClient(l.address, n, l.login(n))
-		if err != nil {
-			return answers, err
+		c, dialErr := newSMTPClient(l.address, n, l.login(n))
+		if dialErr != nil {
+			return answers, dialErr
 		}
-		defer c.quit()
-		for range l.perConn {
-			i := int(l.next.Add(1)) - 1
-			if i >= l.messages {
-				return answers, nil
-			}
-			to := l.to(i)
-			from := l.from(i)
-			took, err := c.send(from, to, letters.letter(i, from, to))
-			if err != nil {
-				return answers, fmt.Errorf("message %d: %w", i, err)
-			}
-			answers = append(answers, took)
-		}
+		more, err = l.session(c, letters, &answers)
+		c.quit()
 	}
+	return answers, err
+}
+
+// session sends what one connection carries, and tells whether there is more for the next one.
+func (l *load) session(c *smtpClient, letters *letters, answers *[]time.Duration) (more bool, err error) {
+	for range l.perConn {
+		i := int(l.next.Add(1)) - 1
+		if i >= l.messages {
+			return false, nil
+		}
+		from, to := l.from(i), l.to(i)
+		took, err := c.send(from, to, letters.letter(i, from, to))
+		if err != nil {
+			return false, fmt.Errorf("message %d: %w", i, err)
+		}
+		*answers = append(*answers, took)
+	}
+	return true, nil
 }
 
 // inbound measures mail from other hosts until all of it is visible.

@@ -103,7 +103,6 @@ func (c *smtpClient) send(from, to string, letter []byte) (time.Duration, error)
 }
 
 func (c *smtpClient) quit() {
-	if c.command("221", "QUIT") == nil {
-		c.conn.Close()
-	}
+	c.command("221", "QUIT")
+	c.conn.Close()
 }
