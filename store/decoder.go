@@ -77,12 +77,15 @@ func (d *decoder) format(want byte) {
 	}
 }
 
+// whole tells whether the value was read to its end without a failure.
+func (d *decoder) whole() bool { return !d.bad && len(d.b) == 0 }
+
 // err returns what is wrong with the value called what, if anything.
 func (d *decoder) err(what string) error {
-	if d.bad || len(d.b) > 0 {
-		return fmt.Errorf("store: %s: %w", what, kv.ErrCorrupt)
+	if d.whole() {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("store: %s: %w", what, kv.ErrCorrupt)
 }
 
 func appendBytes[T ~string | ~[]byte](dst []byte, b T) []byte {
