@@ -13,7 +13,7 @@ import (
 )
 
 // importMails is how many messages an mbox of this test has.
-const importMails = 800
+const importMails = 4000
 
 // writeMbox writes an mbox of letters, with lines that end in LF, as other programs do.
 func writeMbox(t *testing.T) string {
@@ -42,7 +42,7 @@ func TestKilledImportsLeaveAPrefix(t *testing.T) {
 	finished, partly := 0, 0
 	for n := range kills(2, 60) {
 		mailbox := fmt.Sprintf("Import %d", n)
-		done := s.killedImport(n%2 == 0, time.Duration(rng.Int64N(int64(600*time.Millisecond))), mailbox, mbox)
+		done := s.killedImport(n%2 == 0, 50*time.Millisecond+time.Duration(rng.Int64N(int64(300*time.Millisecond))), mailbox, mbox)
 		got := s.imported(mailbox)
 		for i, id := range got {
 			if want := fmt.Sprintf("import-%d", i); id != want {
