@@ -137,6 +137,7 @@ func (s *session) hello(hostname string) error {
 	if s.lmtp || !reply.Permanent() {
 		return &failure{reply}
 	}
+	s.ext = extensions{} // of an earlier EHLO, before STARTTLS
 	if reply, err = s.command("HELO "+hostname, s.timeouts.Command); err != nil {
 		return s.failed("reply to HELO", err)
 	}

@@ -174,6 +174,24 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// RFC 3207 section 4.2: what a host offered in plaintext does not hold once the connection is encrypted.
+func TestPlaintextOffersDoNotHoldUnderTLS(t *testing.T) {
+	w, h, _ := secureWorld(t, "mx1.south.test", false)
+	h.replies["EHLO"] = []string{"250-mx.test\n250-STARTTLS\n250 DSN", "500 5.5.1 what?"}
+	dest, err := w.agent.Route(t.Context(), "", "south.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := mailFromAnn()
+	env.Ret = mail.RetFull
+	if got := w.sendTo(t.Context(), dest, env, plainContent, "bob"); !strings.HasPrefix(got[0], "250") {
+		t.Errorf("got %q, want 250", got)
+	}
+	if seen := strings.Join(h.seen(), "\n"); !strings.Contains(seen, "HELO ") || strings.Contains(seen, "RET=FULL") {
+		t.Errorf("the host saw\n%s\nwant HELO, and no parameter of DSN", seen)
+	}
+}
+
 func TestLogin(t *testing.T) {
 	for _, c := range []struct {
 		claim  string
