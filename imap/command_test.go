@@ -53,6 +53,8 @@ func TestParse(t *testing.T) {
 			&Store{Set: ranges(1, 1), Op: '+', Silent: true, Flags: []string{`\Seen`, "$Junk"}}},
 		{"a STORE $ (UNCHANGEDSINCE 12) FLAGS \\Deleted x", "STORE",
 			&Store{Set: Set{Saved: true}, Flags: []string{`\Deleted`, "x"}, Conditional: true, UnchangedSince: 12}},
+		{"a STORE 1 (UNCHANGEDSINCE 9223372036854775807) FLAGS x", "STORE",
+			&Store{Set: ranges(1, 1), Flags: []string{"x"}, Conditional: true, UnchangedSince: 1<<63 - 1}},
 		{"a FETCH 1:* fast", "FETCH", &Fetch{Set: ranges(1, Star), Items: fetchMacros["FAST"]}},
 		{"a FETCH 2 (UID BODY[] BODY.PEEK[1.2.header.fields (from \"to\")]<5.10>) (CHANGEDSINCE 7)", "FETCH",
 			&Fetch{Set: ranges(2, 2), Conditional: true, ChangedSince: 7, Items: []FetchItem{
@@ -94,6 +96,7 @@ func TestParseRefuses(t *testing.T) {
 		{"an open quote", `a LOGIN "x y`, "a"},
 		{"message 0", "a FETCH 0 FLAGS", "a"},
 		{"a number over 32 bits", "a FETCH 4294967296 FLAGS", "a"},
+		{"a modseq over 63 bits", "a FETCH 1 FLAGS (CHANGEDSINCE 9223372036854775808)", "a"},
 		{"an empty FETCH", "a FETCH 1 ()", "a"},
 		{"MIME of the whole message", "a FETCH 1 BODY[MIME]", "a"},
 		{"a binary header", "a FETCH 1 BINARY[1.HEADER]", "a"},

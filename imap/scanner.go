@@ -195,7 +195,7 @@ func (s *scanner) number64() uint64 {
 		if c < '0' || c > '9' {
 			break
 		}
-		if s.pos++; n > (1<<63-1)/10-1 {
+		if s.pos++; n > (1<<63-1-uint64(c-'0'))/10 {
 			s.fail("a number is too large")
 			return 0
 		}
