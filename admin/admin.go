@@ -233,7 +233,7 @@ func (a *Admin) Trace(ctx context.Context, r TraceRequest) ([]trace.Event, error
 func (a *Admin) address(text string) (mail.Address, error) {
 	address, err := smtp.ParseAddress(text)
 	if err != nil {
-		return mail.Address{}, fmt.Errorf("%q is not an address such as ann@example.org: %w", text, err)
+		return mail.Address{}, fmt.Errorf("%q is not an address such as ann@example.org: %s", text, mail.StatusOf(err).Text)
 	}
 	if address.Domain == "" {
 		return mail.Address{}, fmt.Errorf("%q has no domain: write it as %s@example.org", text, strings.TrimSpace(text))

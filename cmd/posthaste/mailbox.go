@@ -78,30 +78,31 @@ type mailboxExport struct {
 	Path    string `arg:"" help:"Where to write; it must not be there yet."`
 }
 
-func (c *mailboxExport) Run(e *env) (err error) {
-	var to interface {
-		Write(mailfile.Message) error
-		Close() error
-	}
-	if c.Format == "maildir" {
-		to, err = mailfile.CreateMaildir(c.Path)
-	} else {
-		to, err = mailfile.CreateMbox(c.Path)
-	}
-	if err != nil {
-		return err
-	}
+func (c *mailboxExport) Run(e *env) error {
 	bar := e.progress("exporting", -1)
 	count := 0
-	err = e.withAdmin(func(client *admin.Client) error {
-		return client.Export(e.ctx, admin.MailboxRequest{Address: c.Address, Mailbox: c.Mailbox}, func(m mailfile.Message) error {
+	// The file is made with the first message, so that a mailbox that is not there leaves none behind.
+	var to messageWriter
+	err := e.withAdmin(func(client *admin.Client) error {
+		return client.Export(e.ctx, admin.MailboxRequest{Address: c.Address, Mailbox: c.Mailbox}, func(m mailfile.Message) (err error) {
+			if to == nil {
+				if to, err = c.create(); err != nil {
+					return err
+				}
+			}
 			count++
 			bar.Add(len(m.Content))
 			return to.Write(m)
 		})
 	})
+	if err == nil && to == nil {
+		to, err = c.create()
+	}
 	bar.Finish()
-	if err := errors.Join(err, to.Close()); err != nil {
+	if to != nil {
+		err = errors.Join(err, to.Close())
+	}
+	if err != nil {
 		return err
 	}
 	if e.out.json {
@@ -109,6 +110,28 @@ func (c *mailboxExport) Run(e *env) (err error) {
 	}
 	e.out.say("%d messages are in %s now.", count, c.Path)
 	return nil
+}
+
+// A messageWriter is a mailbox of others that is being written.
+type messageWriter interface {
+	Write(mailfile.Message) error
+	Close() error
+}
+
+// create makes the file or folder to export to.
+func (c *mailboxExport) create() (messageWriter, error) {
+	if c.Format == "maildir" {
+		d, err := mailfile.CreateMaildir(c.Path)
+		if err != nil {
+			return nil, err
+		}
+		return d, nil
+	}
+	b, err := mailfile.CreateMbox(c.Path)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // progress returns a bar on standard error where that is a terminal, else one that nobody sees.
