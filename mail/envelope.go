@@ -12,14 +12,31 @@ type Envelope struct {
 	From       ReversePath `json:"from"`
 	Recipients []Recipient `json:"recipients"`
 
-	Body       BodyType  `json:"body,omitempty"`
-	SMTPUTF8   bool      `json:"smtputf8,omitempty"`   // RFC 6531
-	RequireTLS bool      `json:"requiretls,omitempty"` // RFC 8689
-	Ret        Ret       `json:"ret,omitempty"`        // RFC 3461 section 4.3
-	EnvID      string    `json:"envid,omitempty"`      // RFC 3461 section 4.4, decoded from xtext
-	Received   time.Time `json:"received"`             // when we took it
-	Origin     Origin    `json:"origin"`
+	Body     BodyType  `json:"body,omitempty"`
+	SMTPUTF8 bool      `json:"smtputf8,omitempty"` // RFC 6531
+	Ret      Ret       `json:"ret,omitempty"`      // RFC 3461 section 4.3
+	EnvID    string    `json:"envid,omitempty"`    // RFC 3461 section 4.4, decoded from xtext
+	Received time.Time `json:"received"`           // when we took it
+	Origin   Origin    `json:"origin"`
+
+	Priority  int8      `json:"priority,omitempty"` // MT-PRIORITY, -9 to 9; 0 is that of ordinary mail (RFC 6710)
+	HoldUntil time.Time `json:"holduntil,omitzero"` // FUTURERELEASE: not sent before; zero is at once (RFC 4865)
+	DeliverBy time.Time `json:"deliverby,omitzero"` // the deadline; zero is none (RFC 2852)
+	ByMode    ByMode    `json:"bymode,omitempty"`   // what happens at the deadline
+	ByTrace   bool      `json:"bytrace,omitempty"`  // each hop on the way is to be reported (RFC 2852 section 4)
+
+	RequireTLS  bool `json:"requiretls,omitempty"`  // never over a link without verified TLS (RFC 8689 section 2)
+	TLSOptional bool `json:"tlsoptional,omitempty"` // "TLS-Required: no": arriving matters more than TLS policies (RFC 8689 section 5)
 }
+
+// A ByMode says what is to be done with a message that is not delivered at its deadline.
+type ByMode string
+
+// The modes of BY (RFC 2852 section 4).
+const (
+	ByNotify ByMode = "N" // tell the sender, go on trying
+	ByReturn ByMode = "R" // give up and return it
+)
 
 // An Origin says how a message came to us. It is written into Received (RFC 5321 section 4.4) and
 // the trace.
