@@ -84,7 +84,7 @@ func (c *cache) drop(el *list.Element) {
 func cost(q question, res result) int {
 	n := entryOverhead + len(q.name) + len(res.name)
 	for _, rec := range res.records {
-		n += recordOverhead + len(rec.text)
+		n += recordOverhead + len(rec.text) + len(rec.tlsa.Data)
 	}
 	return n
 }

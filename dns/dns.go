@@ -11,8 +11,11 @@
 // record of that type ([ErrNoData]). Every other error means that we do not know, which must never
 // bounce a message: ask later.
 //
-// Names go in and come out without the final dot, lower case, in A-label form. The resolver does not
-// validate DNSSEC itself; it passes on the verdict of servers that are configured as trusted.
+// Every answer, also that there is nothing, has a [Security]. A [Resolver.Validating] proves it by DNSSEC,
+// from the trust anchor of the root down (package dnssec), unless a server that we trust has done so. A
+// proof that fails is a [BogusError], one more thing that we do not know.
+//
+// Names go in and come out without the final dot, lower case, in A-label form.
 package dns
 
 import (
@@ -45,10 +48,10 @@ func (m MX) Null() bool { return m.Host == "" || m.Host == "." }
 
 // An Answer is what a lookup found. Records holds at least one; the caller may change it.
 type Answer[T any] struct {
-	Records   []T
-	Name      string        // owner of the records: the name asked for, or the end of its chain of CNAMEs
-	TTL       time.Duration // how long it stays true
-	Authentic bool          // DNSSEC-validated by a server listed in Config.Trusted
+	Records  []T
+	Name     string        // owner of the records: the name asked for, or the end of its chain of CNAMEs
+	TTL      time.Duration // how long it stays true
+	Security Security      // Secure only if each link of the chain of CNAMEs is
 }
 
 // Config says whom to ask and how much to keep. The zero Config is usable.
@@ -56,9 +59,14 @@ type Config struct {
 	// Servers are recursive servers as "host:port" or "host", in order of preference.
 	// Default: those of /etc/resolv.conf, or 127.0.0.1 if it names none.
 	Servers []string
-	// Trusted are those of Servers whose AD bit is believed: validating resolvers that we reach over
-	// loopback or another path that nobody can write to (RFC 6840 section 5.8).
+	// Trusted are those of Servers whose verdict (the AD bit) is believed beside those on loopback:
+	// validating resolvers that we reach over a path that nobody can write to (RFC 6840 section 5.8).
 	Trusted []string
+	// Validate makes the Resolver a validating one from the start: see [Resolver.Validating].
+	Validate bool
+	// Anchors are where validation starts: DS or DNSKEY records in the form of master files.
+	// Default: those of the root zone of the Internet.
+	Anchors []string
 	// Exchange carries one query to a server. Default: [NetExchange]. Simulations put theirs here.
 	Exchange Exchange
 	// Timeout bounds a lookup. Default: DefaultTimeout.
@@ -78,7 +86,8 @@ type Resolver struct {
 	timeout  time.Duration
 	log      *slog.Logger
 	cache    *cache
-	flights  singleflight.Group
+	flights  *singleflight.Group
+	validate bool
 }
 
 // New returns a Resolver. It fails when a server's address is malformed.
@@ -93,6 +102,8 @@ func New(cfg Config) (*Resolver, error) {
 		timeout:  cfg.Timeout,
 		log:      cfg.Log,
 		cache:    newCache(cfg.CacheEntries, cfg.CacheBytes),
+		flights:  new(singleflight.Group),
+		validate: cfg.Validate,
 	}
 	if r.exchange == nil {
 		r.exchange = NetExchange
@@ -106,6 +117,14 @@ func New(cfg Config) (*Resolver, error) {
 	return r, nil
 }
 
+// Validating returns a Resolver with the same servers and the same cache whose answers are proven by
+// DNSSEC, which costs some questions more. Where the proof fails, its error is a [BogusError].
+func (r *Resolver) Validating() *Resolver {
+	v := *r
+	v.validate = true
+	return &v
+}
+
 // MX returns the mail exchangers of a domain in the order of the reply.
 func (r *Resolver) MX(ctx context.Context, domain string) (Answer[MX], error) {
 	return lookup(ctx, r, domain, typeMX, func(rec record) MX { return MX{rec.preference, rec.text} })
@@ -114,6 +133,16 @@ func (r *Resolver) MX(ctx context.Context, domain string) (Answer[MX], error) {
 // TXT returns the text records of a name, the strings of each joined (RFC 7208 section 3.3).
 func (r *Resolver) TXT(ctx context.Context, name string) (Answer[string], error) {
 	return lookup(ctx, r, name, typeTXT, recordText)
+}
+
+// CNAME returns where the alias name leads, one link only.
+func (r *Resolver) CNAME(ctx context.Context, name string) (Answer[string], error) {
+	return lookup(ctx, r, name, typeCNAME, recordText)
+}
+
+// TLSA returns the certificate associations of a service, such as "_25._tcp.mx.north.test" (RFC 6698).
+func (r *Resolver) TLSA(ctx context.Context, name string) (Answer[TLSA], error) {
+	return lookup(ctx, r, name, typeTLSA, func(rec record) TLSA { return rec.tlsa })
 }
 
 // PTR returns the names that an address claims to have. They prove nothing: see [Resolver.Iprev].
@@ -155,7 +184,7 @@ func (r *Resolver) Host(ctx context.Context, host string) (Answer[netip.Addr], e
 	}
 	v6.answer.Records = append(v6.answer.Records, v4.Records...)
 	v6.answer.TTL = min(v6.answer.TTL, v4.TTL)
-	v6.answer.Authentic = v6.answer.Authentic && v4.Authentic
+	v6.answer.Security = min(v6.answer.Security, v4.Security)
 	return v6.answer, nil
 }
 

@@ -24,11 +24,11 @@ func (n notFound) Is(target error) bool { return target == ErrNotFound }
 // An Error is why a lookup found nothing. It wraps ErrNoName or ErrNoData, or else a cause that is
 // temporary by nature: a timeout, a server's refusal, a malformed reply.
 type Error struct {
-	Name      string
-	Type      string // "MX"
-	Err       error
-	TTL       time.Duration // how long the resolver keeps saying so
-	Authentic bool          // the absence was validated by a trusted server
+	Name     string
+	Type     string // "MX"
+	Err      error
+	TTL      time.Duration // how long the resolver keeps saying so
+	Security Security      // of the absence; Bogus when Err is a BogusError
 }
 
 // Error returns "dns: MX of north.test: the name does not exist".

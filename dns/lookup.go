@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	wire "github.com/miekg/dns"
@@ -18,6 +19,7 @@ const (
 	typeTXT   = wire.TypeTXT
 	typePTR   = wire.TypePTR
 	typeCNAME = wire.TypeCNAME
+	typeTLSA  = wire.TypeTLSA
 )
 
 // How long an answer is kept, whatever its TTL says.
@@ -30,32 +32,37 @@ const (
 
 // A question is one name and type; it is the key of the cache.
 type question struct {
-	name  string
-	qtype uint16
+	name   string
+	qtype  uint16
+	proven bool // the answer is to be validated
 }
 
 func (q question) String() string { return wire.TypeToString[q.qtype] + " " + q.name }
 
+// flight is what those who wait for the same answer have in common.
+func (q question) flight() string { return q.String() + " " + strconv.FormatBool(q.proven) }
+
 // A record is the data of one resource record of a type that we ask for.
 type record struct {
 	preference uint16
-	text       string // host of MX and PTR, strings of TXT joined
+	text       string // host of MX, PTR and CNAME, strings of TXT joined
 	addr       netip.Addr
+	tlsa       TLSA
 }
 
 // A result is what a question led to. It is immutable once in the cache.
 type result struct {
-	records   []record
-	name      string // end of the chain of CNAMEs
-	authentic bool
-	expires   time.Time
-	err       error // nil, ErrNoName, ErrNoData or a temporary cause
+	records  []record
+	name     string // end of the chain of CNAMEs
+	security Security
+	expires  time.Time
+	err      error // nil, ErrNoName, ErrNoData or a temporary cause
 }
 
 // lookup answers one question in the types of the caller.
 func lookup[T any](ctx context.Context, r *Resolver, name string, qtype uint16, convert func(record) T) (Answer[T], error) {
 	name, ok := canonical(name)
-	q := question{name, qtype}
+	q := question{name, qtype, r.validate}
 	if !ok {
 		return Answer[T]{}, &Error{Name: name, Type: wire.TypeToString[qtype], Err: ErrNoName}
 	}
@@ -65,9 +72,9 @@ func lookup[T any](ctx context.Context, r *Resolver, name string, qtype uint16, 
 	}
 	ttl := max(0, time.Until(res.expires))
 	if err != nil {
-		return Answer[T]{}, &Error{Name: name, Type: wire.TypeToString[qtype], Err: err, TTL: ttl, Authentic: res.authentic}
+		return Answer[T]{}, &Error{Name: name, Type: wire.TypeToString[qtype], Err: err, TTL: ttl, Security: res.security}
 	}
-	a := Answer[T]{Records: make([]T, len(res.records)), Name: res.name, TTL: ttl, Authentic: res.authentic}
+	a := Answer[T]{Records: make([]T, len(res.records)), Name: res.name, TTL: ttl, Security: res.security}
 	for i, rec := range res.records {
 		a.Records[i] = convert(rec)
 	}
@@ -83,7 +90,7 @@ func (r *Resolver) lookup(ctx context.Context, q question) (result, error) {
 	if res, ok := r.cache.get(q, time.Now()); ok {
 		return res, nil
 	}
-	fetched := r.flights.DoChan(q.String(), func() (any, error) {
+	fetched := r.flights.DoChan(q.flight(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
 		defer cancel()
 		res := r.fetch(ctx, q)
@@ -101,7 +108,7 @@ func (r *Resolver) lookup(ctx context.Context, q question) (result, error) {
 // fetch asks the servers and follows CNAMEs that a reply leaves open, as it does when they lead into
 // another zone of a server that does not recurse.
 func (r *Resolver) fetch(ctx context.Context, q question) result {
-	ttl, authentic := maxTTL, true
+	ttl, security := maxTTL, Secure
 	next := q
 	for links := 0; links <= maxCNAMEs; {
 		reply, err := r.ask(ctx, next)
@@ -109,9 +116,9 @@ func (r *Resolver) fetch(ctx context.Context, q question) result {
 			return result{err: err, expires: time.Now().Add(min(failureTTL, ttl))}
 		}
 		ttl = min(ttl, reply.ttl)
-		authentic = authentic && reply.authentic
+		security = min(security, reply.security)
 		if !reply.open {
-			return result{records: slices.Clip(reply.records), name: reply.name, authentic: authentic,
+			return result{records: slices.Clip(reply.records), name: reply.name, security: security,
 				expires: time.Now().Add(ttl), err: reply.err}
 		}
 		links += reply.links

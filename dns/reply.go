@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -21,13 +22,13 @@ var (
 
 // A reply is what one server said about one question.
 type reply struct {
-	records   []record
-	name      string // where its chain of CNAMEs ends
-	links     int    // length of that chain
-	open      bool   // the chain ends outside the reply: ask for name
-	ttl       time.Duration
-	authentic bool
-	err       error // ErrNoName or ErrNoData
+	records  []record
+	name     string // where its chain of CNAMEs ends
+	links    int    // length of that chain
+	open     bool   // the chain ends outside the reply: ask for name
+	ttl      time.Duration
+	security Security
+	err      error // ErrNoName or ErrNoData
 }
 
 // parseReply reads a reply to q. Its error means that this server gave no answer.
@@ -70,7 +71,7 @@ func belongs(m *wire.Msg, id uint16, q question) error {
 
 // readAnswer follows the CNAMEs of the answer section from q.name and takes the records at their end.
 func readAnswer(m *wire.Msg, q question) (reply, error) {
-	rep := reply{name: q.name, ttl: maxTTL, authentic: m.AuthenticatedData}
+	rep := reply{name: q.name, ttl: maxTTL, security: adBit(m.AuthenticatedData)}
 	if q.qtype != typeCNAME {
 		if err := rep.follow(m.Answer); err != nil {
 			return reply{}, err
@@ -163,6 +164,11 @@ func readRecord(rr wire.RR) (record, bool) {
 		return record{preference: rr.Preference, text: fromWire(rr.Mx)}, true
 	case *wire.PTR:
 		return record{text: fromWire(rr.Ptr)}, true
+	case *wire.CNAME:
+		return record{text: fromWire(rr.Target)}, true
+	case *wire.TLSA:
+		data, err := hex.DecodeString(rr.Certificate)
+		return record{tlsa: TLSA{Usage: rr.Usage, Selector: rr.Selector, Matching: rr.MatchingType, Data: data}}, err == nil
 	case *wire.TXT:
 		return record{text: unescape(strings.Join(rr.Txt, ""))}, true
 	case *wire.A:

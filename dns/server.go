@@ -104,7 +104,9 @@ func (r *Resolver) askServer(ctx context.Context, s server, q question, timeout 
 		case err != nil:
 			return reply{}, err
 		default:
-			rep.authentic = rep.authentic && s.trusted
+			if !s.trusted {
+				rep.security = min(rep.security, Insecure)
+			}
 			return rep, nil
 		}
 	}
