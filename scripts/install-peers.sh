@@ -1,15 +1,16 @@
 #!/bin/sh
 # Installs the programs of others that the tests talk to, from Debian's packages, and says clearly what
-# is missing. Postfix, whose package would exclude other MTAs and start a daemon, is unpacked into a
-# folder beside and never installed; only its libraries are. No daemon is started. Where all is there
+# is missing. Postfix, Exim and OpenSMTPD, whose packages exclude each other, are unpacked into folders
+# beside and never installed; only their libraries are. No daemon is started. Where all is there
 # this takes a moment. The tests skip, loudly, whatever is not there; with POSTHASTE_REQUIRE_PEERS=1
 # they fail instead.
 set -u
+PATH=$PATH:/usr/sbin:/sbin
 PEERS=${POSTHASTE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/posthaste/peers}
-POSTFIX=$PEERS/postfix
 
 # command:package
-tools="cc:gcc swaks:swaks msmtp:msmtp mbsync:isync fetchmail:fetchmail curl:curl neomutt:neomutt tmux:tmux python3:python3 openssl:openssl"
+tools="slapd:slapd ldapsearch:ldap-utils mariadbd:mariadb-server-core mariadb:mariadb-client-core unbound:unbound ldns-signzone:ldnsutils delv:bind9-dnsutils mandoc:mandoc ip:iproute2
+cc:gcc swaks:swaks msmtp:msmtp mbsync:isync fetchmail:fetchmail curl:curl neomutt:neomutt tmux:tmux python3:python3 openssl:openssl"
 
 missing=
 need() { missing="$missing $*"; }
@@ -64,22 +65,38 @@ apt_install() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -
 # shellcheck disable=SC2086
 [ -z "$missing" ] || install $missing
 
-if [ ! -x "$POSTFIX/usr/lib/postfix/sbin/master" ]; then
-	echo "peers: unpacking postfix into $POSTFIX"
-	update
-	unpacked=$POSTFIX.$$
-	rm -rf "$POSTFIX"
-	mkdir -p "$unpacked"
-	(cd "$unpacked" && apt-get download -q -o APT::Sandbox::User= postfix && dpkg -x ./*.deb . && dpkg-deb -f ./*.deb Depends >depends && rm -f ./*.deb) >"$unpacked.log" 2>&1 &&
-		mv "$unpacked" "$POSTFIX" ||
-		{ echo "peers: postfix could not be unpacked, its tests are skipped:"; tail -n 3 "$unpacked.log"; }
-	rm -rf "$unpacked" "$unpacked.log"
-fi
+# unpack NAME PROGRAM PACKAGE...: the files of packages, below $PEERS/NAME, where PROGRAM then is.
+unpack() {
+	into=$PEERS/$1
+	program=$2
+	shift 2
+	if [ ! -x "$into/$program" ]; then
+		echo "peers: unpacking $* into $into"
+		update
+		unpacked=$into.$$
+		rm -rf "$unpacked"
+		mkdir -p "$unpacked"
+		(
+			set -e
+			cd "$unpacked"
+			apt-get download -q -o APT::Sandbox::User= "$@"
+			for deb in ./*.deb; do
+				dpkg -x "$deb" .
+				dpkg-deb -f "$deb" Depends >>depends
+			done
+			rm -f ./*.deb
+		) >"$unpacked.log" 2>&1 && rm -rf "$into" && mv "$unpacked" "$into" ||
+			{ echo "peers: $* could not be unpacked, its tests are skipped:"; tail -n 3 "$unpacked.log"; }
+		rm -rf "$unpacked" "$unpacked.log"
+	fi
+	# Libraries that it needs and this machine lacks: of its dependencies those that begin with lib.
+	if [ -x "$into/$program" ] && LD_LIBRARY_PATH=$into/usr/lib/postfix ldd "$into/$program" | grep -q 'not found'; then
+		# shellcheck disable=SC2046
+		install $(tr ',|' '\n\n' <"$into/depends" | sed -n 's/^ *\(lib[^ ]*\).*/\1/p')
+	fi
+}
 
-# Libraries that Postfix needs and this machine lacks: of its dependencies those that begin with lib.
-if [ -x "$POSTFIX/usr/lib/postfix/sbin/master" ]; then
-	lacks=$(LD_LIBRARY_PATH=$POSTFIX/usr/lib/postfix ldd "$POSTFIX"/usr/lib/postfix/sbin/smtpd "$POSTFIX"/usr/lib/postfix/sbin/master | grep 'not found')
-	# shellcheck disable=SC2046
-	[ -z "$lacks" ] || install $(tr ',|' '\n\n' <"$POSTFIX/depends" | sed -n 's/^ *\(lib[^ ]*\).*/\1/p')
-fi
+unpack postfix usr/lib/postfix/sbin/master postfix
+unpack exim usr/sbin/exim4 exim4-daemon-heavy exim4-base exim4-config
+unpack opensmtpd usr/sbin/smtpd opensmtpd
 exit 0
