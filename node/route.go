@@ -26,15 +26,15 @@ type router struct {
 }
 
 // Route sends what is not ours to its mail exchangers, all else, also unknown users, to local delivery.
-func (r router) Route(ctx context.Context, id mail.QueueID, to mail.Address) (queue.Route, error) {
-	target, err := r.directory.Resolve(ctx, to)
+func (r router) Route(ctx context.Context, q queue.Query) (queue.Route, error) {
+	target, err := r.directory.Resolve(ctx, q.To)
 	if err != nil {
 		return queue.Route{}, err
 	}
 	if target.Kind != directory.KindRemote && target.Kind != directory.KindRelay {
 		return queue.Route{Agent: agentLocal, Destination: agentLocal, Limit: localLimit}, nil
 	}
-	dest, err := r.remote.Route(ctx, id, to.Domain)
+	dest, err := r.remote.Route(ctx, q.ID, q.To.Domain)
 	if err != nil {
 		return queue.Route{}, err
 	}

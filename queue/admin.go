@@ -18,9 +18,6 @@ type Filter struct {
 	Recipient string // a part of any recipient's address, in any case
 }
 
-// pageSize is how many entries of a shard are read at once.
-const pageSize = 256
-
 // List yields the entries that f chooses, oldest first, each as it was when it was read. A failure
 // ends the sequence.
 func (q *Queue) List(ctx context.Context, f Filter) iter.Seq2[*Entry, error] {
@@ -48,74 +45,6 @@ func (q *Queue) List(ctx context.Context, f Filter) iter.Seq2[*Entry, error] {
 			first.page = first.page[1:]
 			if f.chooses(e) && !yield(e, nil) {
 				return
-			}
-		}
-	}
-}
-
-// A cursor reads the entries of one shard in order, page by page.
-type cursor struct {
-	q     *Queue
-	shard int
-	page  []*Entry
-	last  []byte // the key before the next page
-	more  bool
-}
-
-func (c *cursor) fill(ctx context.Context) error {
-	if len(c.page) > 0 || !c.more {
-		return nil
-	}
-	start := []byte("e")
-	if c.last != nil {
-		start = append(c.last, 0)
-	}
-	err := c.q.kv.View(ctx, shardPartition(c.shard), func(r kv.Reader) error {
-		c.page = c.page[:0]
-		keys, errf := r.Scan(start, []byte("f"), false)
-		for key, value := range keys {
-			c.last = append(c.last[:0:0], key...)
-			c.page = append(c.page, readEntry(mail.QueueID(key[1:]), value))
-			if len(c.page) == pageSize {
-				break
-			}
-		}
-		return errf()
-	})
-	if err != nil {
-		return fmt.Errorf("queue: list shard %d: %w", c.shard, err)
-	}
-	c.more = len(c.page) == pageSize
-	c.q.showActive(c.page)
-	return nil
-}
-
-// readEntry decodes what is stored; an entry that cannot be read is corrupt and says so.
-func readEntry(id mail.QueueID, stored []byte) *Entry {
-	e, err := decodeEntry(id, stored)
-	if err != nil {
-		e = &Entry{ID: id, corrupt: err.Error()}
-		e.Envelope.Received = id.Time()
-	}
-	return e
-}
-
-// showActive marks the recipients that are being delivered on this node.
-func (q *Queue) showActive(entries []*Entry) {
-	d := q.dispatcher.Load()
-	if d == nil {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, e := range entries {
-		r := d.records[e.ID]
-		if r == nil || len(r.entry.Recipients) != len(e.Recipients) {
-			continue
-		}
-		for i := range e.Recipients {
-			if r.entry.Recipients[i].State == Active && e.Recipients[i].State.schedulable() {
-				e.Recipients[i].State = Active
 			}
 		}
 	}
@@ -232,45 +161,6 @@ func (q *Queue) alter(ctx context.Context, id mail.QueueID, start bool, fn func(
 	return nil
 }
 
-// altered brings a change of an entry into memory. To start it, the loop reads it again.
-func (d *dispatcher) altered(e *Entry, start bool, now time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	r, s := d.records[e.ID], &d.shards[shardOf(e.ID)]
-	if !start {
-		delete(d.urgent, e.ID)
-		if r != nil {
-			r.dropped = true
-			d.forget(r)
-			d.start(now)
-		}
-		return
-	}
-	if !s.held {
-		return
-	}
-	d.urgent[e.ID] = true
-	if r != nil {
-		r.alter(e, now)
-	}
-	if s.dueAt(now) {
-		d.poke()
-	}
-}
-
-// alter makes the waiting recipients of r due now. e is how an operator left it; since then only what
-// was held or corrupt cannot have changed.
-func (r *record) alter(e *Entry, now time.Time) {
-	for i := range r.entry.Recipients {
-		switch p := &r.entry.Recipients[i]; {
-		case p.State.schedulable():
-			p.Next = now
-		case p.State == Held || p.State == Corrupt:
-			*p = e.Recipients[i]
-		}
-	}
-}
-
 // Delete removes an entry; nobody is told. A delivery that runs may still end well.
 func (q *Queue) Delete(ctx context.Context, id mail.QueueID) error {
 	var e *Entry
@@ -280,10 +170,6 @@ func (q *Queue) Delete(ctx context.Context, id mail.QueueID) error {
 			return err
 		}
 		e = readEntry(id, stored)
-		if e.corrupt != "" { // its body stays: nobody knows its name
-			tx.Delete(entryKey(id))
-			return nil
-		}
 		e.remove(tx, e.due(), time.Now())
 		return nil
 	})

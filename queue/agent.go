@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"net/netip"
+	"time"
 
 	"posthaste/mail"
 )
@@ -17,13 +19,25 @@ type Route struct {
 
 	Limit int // deliveries at the same time, when not Limits.Destination
 	Via   any // what the agent needs to know of the destination; the queue only hands it on
+
+	Domain string        // of the recipient, for limits that name domains; empty: as in its address
+	Source netip.Addr    // our address towards the hosts, for its warm-up; zero: no warm-up applies
+	Expire time.Duration // how long to go on trying, when not Policy.Expire: a backup MX waits longer
+}
+
+// A Query asks for the way to one recipient of a message.
+type Query struct {
+	ID       mail.QueueID
+	Envelope *mail.Envelope // without its recipients; not to be changed
+	To       mail.Address
+	Attempts int    // how often the recipient was tried
+	Reroute  string // the transport that an operator chose; "" is none
 }
 
 // A Router finds routes. The error of a recipient that has none is a *mail.Status; any other error
-// is temporary, as is a DNS that does not answer. The ID is that of the message, for the trace. node
-// fills it.
+// is temporary, as is a DNS that does not answer. node fills it.
 type Router interface {
-	Route(ctx context.Context, id mail.QueueID, to mail.Address) (Route, error)
+	Route(ctx context.Context, q Query) (Route, error)
 }
 
 // A Job is one delivery.

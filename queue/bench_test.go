@@ -22,7 +22,7 @@ type sink struct {
 	done chan struct{}
 }
 
-func (s *sink) Route(context.Context, mail.QueueID, mail.Address) (Route, error) {
+func (s *sink) Route(context.Context, Query) (Route, error) {
 	return Route{Agent: "sink", Destination: "sink"}, nil
 }
 

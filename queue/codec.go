@@ -3,6 +3,7 @@ package queue
 import (
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"net/netip"
 	"strings"
 	"time"
@@ -12,8 +13,12 @@ import (
 	"posthaste/mail"
 )
 
-// formatEntry is the first byte of a stored entry; docs/formats/queue.md describes the rest.
-const formatEntry = 1
+// The first byte of a stored entry; docs/formats/queue.md describes the rest. Entries are written in
+// the last format.
+const (
+	formatFirst = 1 + iota
+	formatEntry // says early, and under a checksum of its own, where the content is
+)
 
 // maxAnswers is how many bytes of the texts of all last answers are kept, so that an entry of many
 // recipients, each with a long answer, still fits a value of kv.
@@ -26,6 +31,8 @@ const (
 	flagSMTPUTF8 = 1 << iota
 	flagRequireTLS
 	flagBlob
+	flagTLSOptional
+	flagByTrace
 )
 
 var stateCodes = []State{Incoming, Deferred, Held, Corrupt, Delivered, Failed}
@@ -34,8 +41,7 @@ var stateCodes = []State{Incoming, Deferred, Held, Corrupt, Delivered, Failed}
 func (e *Entry) encode() []byte {
 	env := &e.Envelope
 	w := writer(make([]byte, 0, 192+96*len(e.Recipients)))
-	w.byte(formatEntry)
-	w.byte(e.flags())
+	w.head(e)
 	w.text(env.From.Local)
 	w.text(env.From.Domain)
 	w.text(string(env.Body))
@@ -43,12 +49,11 @@ func (e *Entry) encode() []byte {
 	w.text(env.EnvID)
 	w.time(env.Received)
 	w.origin(&env.Origin)
+	w.byte(byte(env.Priority))
+	w.time(env.HoldUntil)
+	w.time(env.DeliverBy)
+	w.text(string(env.ByMode))
 	w.number(uint64(e.Size))
-	if e.content.blob != "" {
-		w.text(string(e.content.blob))
-	} else {
-		w.number(uint64(e.content.body))
-	}
 	w.text(e.origin)
 	w.number(uint64(len(e.Recipients)))
 	text := maxAnswers / max(len(e.Recipients), 1)
@@ -56,6 +61,22 @@ func (e *Entry) encode() []byte {
 		w.recipient(&e.Recipients[i], text)
 	}
 	return w
+}
+
+// head writes what is needed to free the content of an entry whose rest is damaged.
+func (w *writer) head(e *Entry) {
+	w.byte(formatEntry)
+	w.byte(e.flags())
+	w.content(e.content)
+	*w = binary.BigEndian.AppendUint32(*w, crc32.ChecksumIEEE(*w))
+}
+
+func (w *writer) content(c contentRef) {
+	if c.blob != "" {
+		w.text(string(c.blob))
+	} else {
+		w.number(uint64(c.body))
+	}
 }
 
 func (e *Entry) flags() (f byte) {
@@ -68,47 +89,95 @@ func (e *Entry) flags() (f byte) {
 	if e.content.blob != "" {
 		f |= flagBlob
 	}
+	if e.Envelope.TLSOptional {
+		f |= flagTLSOptional
+	}
+	if e.Envelope.ByTrace {
+		f |= flagByTrace
+	}
 	return f
 }
 
-// decodeEntry reads what encode wrote. It copies what it keeps.
+// decodeEntry reads what encode wrote, now or in an earlier format. It copies what it keeps.
 func decodeEntry(id mail.QueueID, stored []byte) (*Entry, error) {
 	r := reader{rest: string(stored)} // one copy; every text is a part of it
-	if r.byte() != formatEntry {
-		return nil, errEntryFormat
-	}
-	flags := r.byte()
 	e := &Entry{ID: id}
+	flags := r.head(e)
 	env := &e.Envelope
 	env.ID = id
 	env.SMTPUTF8, env.RequireTLS = flags&flagSMTPUTF8 != 0, flags&flagRequireTLS != 0
+	env.TLSOptional, env.ByTrace = flags&flagTLSOptional != 0, flags&flagByTrace != 0
 	env.From.Address = mail.Address{Local: r.text(), Domain: r.text()}
 	env.Body = mail.BodyType(r.text())
 	env.Ret = mail.Ret(r.text())
 	env.EnvID = r.text()
 	env.Received = r.time()
 	env.Origin = r.origin()
+	if r.format > formatFirst {
+		env.Priority = int8(r.byte())
+		env.HoldUntil, env.DeliverBy = r.time(), r.time()
+		env.ByMode = mail.ByMode(r.text())
+	}
 	e.Size = int64(r.number())
-	if flags&flagBlob != 0 {
-		e.content.blob = blob.Name(r.text())
-	} else {
-		e.content.body = kv.BodyID(r.number())
+	if r.format == formatFirst {
+		e.content = r.content(flags)
 	}
 	e.origin = r.text()
 	n := r.number()
-	if n > MaxRecipients {
+	if r.bad || n == 0 || n > MaxRecipients || n > uint64(len(r.rest)) || len(e.origin)%originSize != 0 {
 		return nil, errEntryFormat
 	}
+	e.Recipients = make([]Recipient, 0, n)
 	for range n {
 		if r.bad {
 			break
 		}
 		e.Recipients = append(e.Recipients, r.recipient())
 	}
-	if r.bad || len(r.rest) > 0 || len(e.Recipients) == 0 || len(e.origin)%originSize != 0 {
+	if r.bad || len(r.rest) > 0 {
 		return nil, errEntryFormat
 	}
 	return e, nil
+}
+
+// head reads format and flags, and into e where the content is, as far as the format tells so early.
+func (r *reader) head(e *Entry) (flags byte) {
+	all := r.rest
+	r.format = r.byte()
+	flags = r.byte()
+	switch r.format {
+	case formatFirst:
+	case formatEntry:
+		content := r.content(flags)
+		sum := crc32.ChecksumIEEE([]byte(all[:len(all)-len(r.rest)]))
+		if r.fixed32() != sum || r.bad {
+			r.bad = true
+			return flags
+		}
+		e.content = content
+	default:
+		r.bad = true
+	}
+	return flags
+}
+
+func (r *reader) content(flags byte) (c contentRef) {
+	if flags&flagBlob != 0 {
+		c.blob = blob.Name(r.text())
+	} else {
+		c.body = kv.BodyID(r.number())
+	}
+	return c
+}
+
+func (r *reader) fixed32() uint32 {
+	if len(r.rest) < 4 {
+		r.bad = true
+		return 0
+	}
+	n := binary.BigEndian.Uint32([]byte(r.rest[:4]))
+	r.rest = r.rest[4:]
+	return n
 }
 
 // A writer appends values.
@@ -147,11 +216,9 @@ func (w *writer) recipient(r *Recipient, text int) {
 	w.byte(stateCode(r.State))
 	w.number(uint64(r.Attempts))
 	w.time(r.Next)
-	if r.warned {
-		w.byte(1)
-	} else {
-		w.byte(0)
-	}
+	w.byte(r.told())
+	w.text(r.Reroute)
+	w.number(uint64(r.lifetime / time.Second))
 	if r.Status == nil {
 		w.number(0)
 		return
@@ -166,6 +233,25 @@ func (w *writer) recipient(r *Recipient, text int) {
 	w.text(r.Status.Peer)
 }
 
+// Bits of what the sender knows of a recipient.
+const (
+	toldDelay = 1 << iota
+	toldDeadline
+)
+
+func (r *Recipient) told() (b byte) {
+	if r.warned {
+		b |= toldDelay
+	}
+	if r.overdue {
+		b |= toldDeadline
+	}
+	return b
+}
+
+// maxLifetime is the longest lifetime of a recipient that is stored, in seconds: a hundred years.
+const maxLifetime = 100 * 365 * 24 * 3600
+
 // stateCode returns the stored form of s. Active is not stored: it means that no outcome is known.
 func stateCode(s State) byte {
 	for i, known := range stateCodes {
@@ -178,8 +264,9 @@ func stateCode(s State) byte {
 
 // A reader takes values off rest; bad is set once one was not there.
 type reader struct {
-	rest string
-	bad  bool
+	rest   string
+	bad    bool
+	format byte // of the entry that is read
 }
 
 func (r *reader) byte() byte {
@@ -248,7 +335,12 @@ func (r *reader) recipient() Recipient {
 	p.State = stateCodes[state]
 	p.Attempts = int(r.number())
 	p.Next = r.time()
-	p.warned = r.byte() == 1
+	told := r.byte()
+	p.warned, p.overdue = told&toldDelay != 0, told&toldDeadline != 0
+	if r.format > formatFirst {
+		p.Reroute = r.text()
+		p.lifetime = time.Duration(min(r.number(), maxLifetime)) * time.Second
+	}
 	if code := r.number(); code != 0 {
 		p.Status = &mail.Status{Code: int(code), Enhanced: r.text(), Text: r.text(), Peer: r.text()}
 	}

@@ -301,10 +301,11 @@ func (e *Entry) remove(tx kv.Txn, before int64, now time.Time) {
 	if before != 0 {
 		tx.Delete(dueKey(before, e.ID))
 	}
-	if e.content.body != 0 {
-		tx.DeleteBody(e.content.body)
-	} else {
-		tx.Delete(blobKey(e.content.blob))
+	switch c := e.content; { // neither, when the entry is too damaged to name it
+	case c.body != 0:
+		tx.DeleteBody(c.body)
+	case c.blob != "":
+		tx.Delete(blobKey(c.blob))
 	}
 	if e.origin != "" {
 		tx.Put(finishedKey(now.UnixMilli(), e.origin), nil)

@@ -50,7 +50,11 @@ type Recipient struct {
 	Status   *mail.Status // the last answer, or nil
 	Attempts int          // how often it was tried
 	Next     time.Time    // when it is due
-	warned   bool         // the sender knows of the delay
+	Reroute  string       // the transport that an operator chose; "" is none
+
+	warned   bool          // the sender knows of the delay
+	overdue  bool          // the sender knows that it missed its deadline (RFC 2852, mode N)
+	lifetime time.Duration // Route.Expire of its last route; 0 is Policy.Expire
 }
 
 // A contentRef says where the content of an entry lies: in a body of the shard, or in a blob.

@@ -76,8 +76,8 @@ type simulation struct {
 	failed    map[string]int
 }
 
-func (s *simulation) Route(_ context.Context, _ mail.QueueID, to mail.Address) (Route, error) {
-	return Route{Agent: "test", Destination: to.Domain}, nil
+func (s *simulation) Route(_ context.Context, q Query) (Route, error) {
+	return Route{Agent: "test", Destination: q.To.Domain}, nil
 }
 
 func simulate(t *testing.T, r *rapid.T, crashes bool) {

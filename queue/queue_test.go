@@ -58,11 +58,11 @@ func (w *world) start() {
 }
 
 // Route sends each domain its own way; "nowhere.test" has none.
-func (w *world) Route(_ context.Context, _ mail.QueueID, to mail.Address) (Route, error) {
-	if to.Domain == "nowhere.test" {
+func (w *world) Route(_ context.Context, q Query) (Route, error) {
+	if q.To.Domain == "nowhere.test" {
 		return Route{}, mail.NewStatus(550, "5.1.2", "no such domain")
 	}
-	return Route{Agent: "test", Destination: to.Domain}, nil
+	return Route{Agent: "test", Destination: q.To.Domain}, nil
 }
 
 func (w *world) Deliver(_ context.Context, job Job) []*mail.Status {

@@ -17,7 +17,7 @@ func (d *dispatcher) findWays(t *task) *task {
 	var failed []int
 	ways := map[string]*way{}
 	for _, i := range t.recipients {
-		route, err := d.route(t.record.entry.ID, t.record.entry.Recipients[i].Address)
+		route, err := d.route(t.record.entry, i)
 		if err != nil {
 			failed, answers = append(failed, i), append(answers, mail.StatusOf(err))
 			continue
@@ -64,17 +64,24 @@ func (d *dispatcher) split(r *record, w *way, urgent bool, now time.Time) {
 	}
 }
 
-func (d *dispatcher) route(id mail.QueueID, to mail.Address) (route Route, err error) {
+// route asks the router for the way to recipient i of e.
+func (d *dispatcher) route(e *Entry, i int) (route Route, err error) {
+	r := &e.Recipients[i]
 	defer func() {
 		if p := recover(); p != nil {
-			d.q.log.Error("queue: the router panicked", "to", to, "panic", p, "stack", string(debug.Stack()))
+			d.q.log.Error("queue: the router panicked", "to", r.Address, "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("queue: the router panicked: %v", p)
 		}
 	}()
-	route, err = d.router.Route(d.jobs, id, to)
+	route, err = d.router.Route(d.jobs, Query{
+		ID: e.ID, Envelope: &e.Envelope, To: r.Address, Attempts: r.Attempts, Reroute: r.Reroute,
+	})
 	if err == nil && d.agents[route.Agent] == nil {
-		err = fmt.Errorf("queue: the route to %s names the unknown agent %q", to, route.Agent)
-		d.q.log.Error("queue: no such delivery agent", "to", to, "agent", route.Agent)
+		err = fmt.Errorf("queue: the route to %s names the unknown agent %q", r.Address, route.Agent)
+		d.q.log.Error("queue: no such delivery agent", "to", r.Address, "agent", route.Agent)
+	}
+	if route.Domain == "" {
+		route.Domain = r.Address.Domain
 	}
 	return route, err
 }
