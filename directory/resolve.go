@@ -10,27 +10,6 @@ import (
 	"posthaste/mail"
 )
 
-// A Kind says what an address is to us.
-type Kind uint8
-
-// The kinds of a Target.
-const (
-	KindNone    Kind = iota // our domain, but nobody has this address
-	KindAccount             // one account
-	KindAlias               // other addresses, each to be resolved in turn
-	KindRelay               // the domain is not ours, but we are a backup for it
-	KindRemote              // somebody else's domain
-)
-
-// A Target is where mail for an address goes, in one step.
-type Target struct {
-	Kind      Kind
-	Account   mail.AccountID // of KindAccount
-	Addresses []mail.Address // of KindAlias; shared, not to be changed
-	Detail    string         // of a sub-address: "tag" of user+tag
-	CatchAll  bool           // the address itself is unknown; its domain takes everything
-}
-
 // Resolve tells where mail for address goes, in one step: who follows aliases bounds the steps.
 // Within our domains the exact address comes first, then that of a sub-address without its detail,
 // then the stand-ins for postmaster, abuse and mailer-daemon, then the catch-all "*". An address
@@ -67,7 +46,7 @@ func (d *Directory) resolve(ctx context.Context, address mail.Address, from *sou
 		return target, err
 	}
 	if first != 0 && standsIn(address.Local) {
-		return Target{Kind: KindAccount, Account: first}, nil
+		return Target{Kind: KindAccount, Account: first, StandIn: true}, nil
 	}
 	target, err = d.lookup(ctx, mail.Address{Local: catchAll, Domain: address.Domain}, from)
 	target.CatchAll = target.Kind != KindNone
@@ -140,22 +119,49 @@ const (
 )
 
 // Owns tells whether an account may send as address: mail for the address reaches it, by itself,
-// as a sub-address or stand-in, or through aliases.
+// as a sub-address or stand-in, or through aliases. What it forwards stays its own.
 func (d *Directory) Owns(ctx context.Context, account mail.AccountID, address mail.Address) (bool, error) {
-	steps := maxOwnsSteps
-	return d.owns(ctx, account, address, maxOwnsDepth, &steps)
+	return owns(ctx, d, account, address)
 }
 
-func (d *Directory) owns(ctx context.Context, account mail.AccountID, address mail.Address, depth int, steps *int) (bool, error) {
-	if *steps--; *steps < 0 || depth == 0 {
+// A resolver is a Directory or Layers.
+type resolver interface {
+	Resolve(ctx context.Context, address mail.Address) (Target, error)
+}
+
+func owns(ctx context.Context, r resolver, account mail.AccountID, address mail.Address) (bool, error) {
+	s := ownerSearch{resolver: r, account: account, steps: maxOwnsSteps}
+	return s.reaches(ctx, address, maxOwnsDepth)
+}
+
+// An ownerSearch looks whether an address leads to an account.
+type ownerSearch struct {
+	resolver resolver
+	account  mail.AccountID
+	steps    int // that are left
+}
+
+func (s *ownerSearch) reaches(ctx context.Context, address mail.Address, depth int) (bool, error) {
+	if s.steps--; s.steps < 0 || depth == 0 {
 		return false, nil
 	}
-	target, err := d.Resolve(ctx, address)
-	if err != nil || target.Kind == KindAccount {
-		return err == nil && target.Account == account, err
+	target, err := s.resolver.Resolve(ctx, address)
+	if err != nil {
+		return false, err
+	}
+	if target.Account != 0 { // an account, or the forward of one
+		return target.Account == s.account, nil
+	}
+	for _, b := range target.Branches {
+		if b.Target.Account == s.account {
+			return true, nil
+		}
+	}
+	if target.Kind != KindAlias {
+		return false, nil
 	}
 	for _, next := range target.Addresses {
-		if ok, err := d.owns(ctx, account, next, depth-1, steps); ok || err != nil {
+		if ok, err := s.reaches(ctx, next, depth-1); ok || err != nil {
 			return ok, err
 		}
 	}
