@@ -32,6 +32,23 @@ type Config struct {
 	Trace   Trace    `toml:"trace"`
 	Listen  []Listen `toml:"listen"`
 
+	Route      Route       `toml:"route"`
+	Smarthosts []Smarthost `toml:"smarthost"`
+	Relay      Relay       `toml:"relay"`
+	Access     []Access    `toml:"access"`
+	Alias      Alias       `toml:"alias"`
+	Unix       Unix        `toml:"unix"`
+	Programs   Programs    `toml:"programs"`
+	Pipes      []Pipe      `toml:"pipe"`
+	Rewrite    Rewrite     `toml:"rewrite"`
+	SRS        SRS         `toml:"srs"`
+	Drop       Drop        `toml:"drop"`
+	Shapes     []Shape     `toml:"shape"`
+	Warmups    []Warmup    `toml:"warmup"`
+	TLSPolicy  TLSPolicy   `toml:"tls_policy"`
+	TLSRPT     TLSRPT      `toml:"tlsrpt"`
+	Tables     []Table     `toml:"table"`
+
 	lines map[string]int // of each key that the file sets
 }
 

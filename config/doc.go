@@ -11,7 +11,7 @@ import (
 
 // A Setting is one key with its manual.
 type Setting struct {
-	Key     string `json:"key"` // as "smtp.max_size"; keys of a listener stand under "listen[]"
+	Key     string `json:"key"` // as "smtp.max_size"; keys of sections that repeat stand under "listen[]"
 	Default string `json:"default"`
 	Bounds  string `json:"bounds,omitempty"`
 	Doc     string `json:"doc"`
@@ -21,10 +21,15 @@ type Setting struct {
 // Settings returns the manual of every key in order.
 func Settings() []Setting {
 	c := Default()
-	c.Listen = []Listen{newDefault(reflect.TypeFor[Listen]()).Interface().(Listen)}
+	fields := reflect.ValueOf(c).Elem()
+	for i := range fields.NumField() {
+		if f := fields.Field(i); f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct {
+			f.Set(reflect.Append(f, newDefault(f.Type().Elem())))
+		}
+	}
 	settings := c.Show()
 	for i := range settings {
-		settings[i].Key = strings.Replace(settings[i].Key, "listen[0]", "listen[]", 1)
+		settings[i].Key = strings.Replace(settings[i].Key, "[0]", "[]", 1)
 		settings[i].Value = ""
 	}
 	return settings

@@ -76,7 +76,7 @@ func Default() *Config {
 func (c *Config) check() []Problem {
 	var problems []Problem
 	report := func(key, text string, args ...any) {
-		problems = append(problems, Problem{Line: c.lines[key], Key: key, Text: fmt.Sprintf(text, args...)})
+		problems = append(problems, c.Problem(key, text, args...))
 	}
 	walk(reflect.ValueOf(c).Elem(), "", func(key string, field reflect.StructField, value reflect.Value) {
 		if text := outOfBounds(field, value); text != "" {
@@ -101,11 +101,43 @@ func (c *Config) check() []Problem {
 	if c.Store.Blob != "" {
 		report("store.blob", "object stores are not available in this version: leave it out, large content then lies in data")
 	}
-	if len(c.Listen) == 0 {
+	if len(c.Listen) == 0 && !c.Drop.Enabled {
 		report("", "no [[listen]] section: without one this node serves nobody; see `posthaste config example`")
 	}
 	c.checkListen(report)
+	c.checkNames(report)
 	return problems
+}
+
+// Problem returns what is wrong with a key, at the line where the file sets it or, where it does not,
+// where its section begins.
+func (c *Config) Problem(key, text string, args ...any) Problem {
+	line := c.lines[key]
+	for section := key; line == 0 && section != ""; line = c.lines[section] {
+		section = section[:max(strings.LastIndexByte(section, '.'), 0)]
+	}
+	return Problem{Line: line, Key: key, Text: fmt.Sprintf(text, args...)}
+}
+
+// checkNames reports names of sections that stand twice.
+func (c *Config) checkNames(report func(key, text string, args ...any)) {
+	seen := map[string]bool{}
+	check := func(section string, i int, name string) {
+		if key := section + " " + name; name != "" && seen[key] {
+			report(fmt.Sprintf("%s[%d].name", section, i), "%q stands twice", name)
+		} else {
+			seen[key] = true
+		}
+	}
+	for i, s := range c.Smarthosts {
+		check("smarthost", i, s.Name)
+	}
+	for i, p := range c.Pipes {
+		check("pipe", i, p.Name)
+	}
+	for i, t := range c.Tables {
+		check("table", i, t.Type+":"+t.Name)
+	}
 }
 
 func (c *Config) checkListen(report func(key, text string, args ...any)) {
@@ -164,8 +196,11 @@ func walk(table reflect.Value, path string, f func(key string, field reflect.Str
 	}
 }
 
-// outOfBounds checks value against the tags min, max and oneof.
+// outOfBounds checks value against the tags required, min, max and oneof.
 func outOfBounds(field reflect.StructField, value reflect.Value) string {
+	if field.Tag.Get("required") != "" && (value.IsZero() || value.Kind() == reflect.Slice && value.Len() == 0) {
+		return "missing"
+	}
 	if words := field.Tag.Get("oneof"); words != "" && !slices.Contains(strings.Fields(words), value.String()) {
 		if value.String() == "" {
 			return "missing: one of " + strings.Join(strings.Fields(words), ", ")

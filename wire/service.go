@@ -52,7 +52,9 @@ type Service struct {
 }
 
 // Serve takes in connections of ln until ctx ends. Then it closes ln and ends drain for all sessions,
-// cuts off those that still run after DrainTime, and returns nil once the last is over.
+// cuts off those that still run after DrainTime, and returns nil once the last is over. When ln is handed
+// over to another server, Serve takes in nothing more and returns nil once its sessions have ended by
+// themselves, or with ctx.
 func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	drain, stop := context.WithCancel(ctx)
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -69,6 +71,10 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	}()
 	for {
 		nc, err := s.accept(drain, ln)
+		if errors.Is(err, ErrHandedOver) {
+			waitFor(drain, &running)
+			return nil
+		}
 		if nc == nil {
 			return err
 		}
@@ -85,6 +91,19 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	}
 }
 
+// waitFor waits for sessions to end, or for ctx.
+func waitFor(ctx context.Context, sessions *sync.WaitGroup) {
+	over := make(chan struct{})
+	go func() {
+		sessions.Wait() // Serve waits for it too, so this ends before Serve returns
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
+}
+
 // accept returns the next connection, or nil once drain has ended, or with an error if ln is closed.
 // Other errors pass: the process is out of files, or that one client has gone or cannot be reached.
 func (s *Service) accept(drain context.Context, ln net.Listener) (net.Conn, error) {
@@ -98,6 +117,8 @@ func (s *Service) accept(drain context.Context, ln net.Listener) (net.Conn, erro
 			return nil, nil
 		case err == nil:
 			return nc, nil
+		case errors.Is(err, ErrHandedOver):
+			return nil, err
 		case errors.Is(err, net.ErrClosed):
 			return nil, fmt.Errorf("%s: accept on %s: %w", s.Name, ln.Addr(), err)
 		}

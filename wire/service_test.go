@@ -284,3 +284,10 @@ func TestNetworks(t *testing.T) {
 		t.Error("no address has a network")
 	}
 }
+
+// present counts the sessions of s.
+func (s *Service) present() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions
+}
