@@ -25,7 +25,7 @@ type cache struct {
 	watch   func(kv.Partition, func(kv.Version)) (cancel func())
 
 	mu      sync.RWMutex // guards what follows
-	answers map[mail.Address]answer
+	answers map[mail.Address]*answer
 	domains map[string]*domainWatch
 }
 
@@ -72,7 +72,7 @@ func (s *sources) hold() bool {
 
 func (c *cache) open(store kv.Store) {
 	c.watch = store.Watch
-	c.answers = make(map[mail.Address]answer)
+	c.answers = make(map[mail.Address]*answer)
 	c.domains = make(map[string]*domainWatch)
 	for i := range c.buckets {
 		generation := &c.buckets[i]
@@ -93,12 +93,15 @@ func (c *cache) close() {
 	}
 }
 
-// get returns the remembered target of a, as the client wrote it.
-func (c *cache) get(a mail.Address) (Target, bool) {
+// get returns the remembered target of a, as the client wrote it. It is not to be changed.
+func (c *cache) get(a mail.Address) (*Target, bool) {
 	c.mu.RLock()
-	got, ok := c.answers[a]
+	got := c.answers[a]
 	c.mu.RUnlock()
-	return got.target, ok && got.from.hold()
+	if got == nil || !got.from.hold() {
+		return nil, false
+	}
+	return &got.target, true
 }
 
 // put remembers target, in the place of any other when there is no room.
@@ -111,7 +114,7 @@ func (c *cache) put(a mail.Address, target Target, from sources) {
 			break
 		}
 	}
-	c.answers[a] = answer{target, from}
+	c.answers[a] = &answer{target, from}
 }
 
 // domain returns the generation of a domain's partition and watches it from now on. When there is

@@ -16,7 +16,7 @@ import (
 // without domain belongs to the default domain (RFC 5321 section 4.5.1).
 func (d *Directory) Resolve(ctx context.Context, address mail.Address) (Target, error) {
 	if target, ok := d.cache.get(address); ok {
-		return target, nil
+		return *target, nil
 	}
 	var from sources
 	target, err := d.resolve(ctx, normal(address), &from)
