@@ -1,8 +1,6 @@
 package queue
 
 import (
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"posthaste/blob"
@@ -134,43 +132,4 @@ func (e *Entry) addresses() []mail.Address {
 		a[i] = e.Recipients[i].Address
 	}
 	return a
-}
-
-// MarshalJSON prints e as the admin commands show it.
-func (e *Entry) MarshalJSON() ([]byte, error) {
-	type recipient struct {
-		Address mail.Address `json:"address"`
-		State   State        `json:"state"`
-		Status  string       `json:"status,omitempty"` // "450 4.2.0"
-		Reason  string       `json:"reason,omitempty"`
-	}
-	recipients := make([]recipient, len(e.Recipients))
-	for i := range e.Recipients {
-		r := &e.Recipients[i]
-		recipients[i] = recipient{Address: r.Address, State: r.State}
-		if s := r.Status; s != nil {
-			recipients[i].Status, recipients[i].Reason = codes(s), s.Text
-			if s.Peer != "" {
-				recipients[i].Reason = s.Peer + " said: " + s.Text
-			}
-		}
-	}
-	return json.Marshal(struct {
-		ID         mail.QueueID     `json:"id"`
-		State      State            `json:"state"`
-		Sender     mail.ReversePath `json:"sender"`
-		Size       int64            `json:"size"`
-		Created    time.Time        `json:"created"`
-		Next       time.Time        `json:"next,omitzero"`
-		Recipients []recipient      `json:"recipients"`
-		Reason     string           `json:"reason,omitempty"` // why it is corrupt
-	}{e.ID, e.State(), e.Envelope.From, e.Size, e.Created(), e.Next(), recipients, e.corrupt})
-}
-
-// codes returns "450 4.2.0", or "450" when the peer gave no enhanced code.
-func codes(s *mail.Status) string {
-	if s.Enhanced == "" {
-		return fmt.Sprint(s.Code)
-	}
-	return fmt.Sprintf("%d %s", s.Code, s.Enhanced)
 }

@@ -91,6 +91,7 @@ type Queue struct {
 	limits     Limits
 	lease      time.Duration
 	cache      *cache
+	rulebook   rulebook
 	counter    atomic.Uint64
 	dispatcher atomic.Pointer[dispatcher] // nil while Run does not run
 }
@@ -167,12 +168,26 @@ func (q *Queue) Put(ctx context.Context, env mail.Envelope, content mail.Content
 // twice by a crash.
 func (q *Queue) PutDerived(ctx context.Context, parent mail.QueueID, action string, recipient mail.Address,
 	env mail.Envelope, content mail.Content) (mail.QueueID, error) {
-	sum := sha256.Sum256([]byte(string(parent) + "\x00" + action + "\x00" + recipient.String()))
-	env.ID = q.newIDIn(int(sum[originSize]) % Shards)
+	origin := string(parent) + "\x00" + action + "\x00" + recipient.String()
+	env.ID = q.NewIDFor(origin)
+	return q.PutOnce(ctx, origin, env, content)
+}
+
+// PutOnce is Put for mail with a name of its own, its origin: putting one origin again, also within
+// seven days after its mail was finished, is a no-op that returns the first ID. env.ID is one of
+// NewIDFor(origin).
+func (q *Queue) PutOnce(ctx context.Context, origin string, env mail.Envelope, content mail.Content) (mail.QueueID, error) {
+	sum := sha256.Sum256([]byte(origin))
 	e := newEntry(env, time.Now())
 	e.origin = string(sum[:originSize])
 	err := q.put(ctx, e, content.Bytes(), true)
 	return e.ID, err
+}
+
+// NewIDFor returns a new queue ID for PutOnce.
+func (q *Queue) NewIDFor(origin string) mail.QueueID {
+	sum := sha256.Sum256([]byte(origin))
+	return q.newIDIn(int(sum[originSize]) % Shards)
 }
 
 // put commits e, which is new, and offers it to the dispatcher. With check it first looks whether e
@@ -180,6 +195,9 @@ func (q *Queue) PutDerived(ctx context.Context, parent mail.QueueID, action stri
 func (q *Queue) put(ctx context.Context, e *Entry, content []byte, check bool) error {
 	if len(e.Recipients) == 0 || len(e.Recipients) > MaxRecipients {
 		return mail.NewStatus(554, "5.5.3", "a message needs 1 to %d recipients, this one has %d", MaxRecipients, len(e.Recipients))
+	}
+	if err := q.holdByRule(ctx, e); err != nil {
+		return err
 	}
 	e.Size = int64(len(content))
 	packed, err := q.pack(ctx, e, content)
@@ -269,7 +287,9 @@ func findKnown(tx kv.Txn, e *Entry) (mail.QueueID, error) {
 // insert writes a new entry with its content and its due time.
 func (e *Entry) insert(tx kv.Txn, packed []byte) {
 	tx.Put(entryKey(e.ID), e.encode())
-	tx.Put(dueKey(e.due(), e.ID), nil)
+	if due := e.due(); due != 0 { // else it is on hold
+		tx.Put(dueKey(due, e.ID), nil)
+	}
 	if e.content.body != 0 {
 		tx.PutBody(e.content.body, packed)
 	} else {
