@@ -14,69 +14,70 @@ const (
 	recordOverhead      = 48
 )
 
-// A cache keeps results until they expire, dropping the least recently used past its bounds.
-type cache struct {
+// A cache keeps what is known until it expires, dropping the least recently used past its bounds.
+type cache[K comparable, V any] struct {
 	maxEntries, maxBytes int
 
 	mu     sync.Mutex // guards what follows
 	bytes  int
-	byKey  map[question]*list.Element
-	recent list.List // of *entry, most recently used first
+	byKey  map[K]*list.Element
+	recent list.List // of *entry[K, V], most recently used first
 }
 
-type entry struct {
-	key   question
-	res   result
-	bytes int
+type entry[K comparable, V any] struct {
+	key     K
+	value   V
+	expires time.Time
+	bytes   int
 }
 
-func newCache(maxEntries, maxBytes int) *cache {
+// newCache returns a cache with these bounds, or the default ones for those that are not positive.
+func newCache[K comparable, V any](maxEntries, maxBytes int) *cache[K, V] {
 	if maxEntries <= 0 {
 		maxEntries = defaultCacheEntries
 	}
 	if maxBytes <= 0 {
 		maxBytes = defaultCacheBytes
 	}
-	return &cache{maxEntries: maxEntries, maxBytes: maxBytes, byKey: make(map[question]*list.Element)}
+	return &cache[K, V]{maxEntries: maxEntries, maxBytes: maxBytes, byKey: make(map[K]*list.Element)}
 }
 
-// get returns the result for q that is still true at now.
-func (c *cache) get(q question, now time.Time) (result, bool) {
+// get returns what is known of key and still true at now.
+func (c *cache[K, V]) get(key K, now time.Time) (value V, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	el := c.byKey[q]
+	el := c.byKey[key]
 	if el == nil {
-		return result{}, false
+		return value, false
 	}
-	e := el.Value.(*entry)
-	if !now.Before(e.res.expires) {
+	e := el.Value.(*entry[K, V])
+	if !now.Before(e.expires) {
 		c.drop(el)
-		return result{}, false
+		return value, false
 	}
 	c.recent.MoveToFront(el)
-	return e.res, true
+	return e.value, true
 }
 
-// put keeps res for q, unless it has expired or is larger than the cache.
-func (c *cache) put(q question, res result, now time.Time) {
+// put keeps value, which costs so many bytes, unless it has expired or is larger than the cache.
+func (c *cache[K, V]) put(key K, value V, bytes int, expires, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if el := c.byKey[q]; el != nil {
+	if el := c.byKey[key]; el != nil {
 		c.drop(el)
 	}
-	e := &entry{key: q, res: res, bytes: cost(q, res)}
-	if !now.Before(res.expires) || e.bytes > c.maxBytes {
+	if !now.Before(expires) || bytes > c.maxBytes {
 		return
 	}
-	c.byKey[q] = c.recent.PushFront(e)
-	c.bytes += e.bytes
+	c.byKey[key] = c.recent.PushFront(&entry[K, V]{key, value, expires, bytes})
+	c.bytes += bytes
 	for len(c.byKey) > c.maxEntries || c.bytes > c.maxBytes {
 		c.drop(c.recent.Back())
 	}
 }
 
-func (c *cache) drop(el *list.Element) {
-	e := c.recent.Remove(el).(*entry)
+func (c *cache[K, V]) drop(el *list.Element) {
+	e := c.recent.Remove(el).(*entry[K, V])
 	delete(c.byKey, e.key)
 	c.bytes -= e.bytes
 }

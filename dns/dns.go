@@ -24,6 +24,8 @@ import (
 	"net/netip"
 	"time"
 
+	"posthaste/dns/dnssec"
+
 	"golang.org/x/sync/singleflight"
 )
 
@@ -85,14 +87,25 @@ type Resolver struct {
 	exchange Exchange
 	timeout  time.Duration
 	log      *slog.Logger
-	cache    *cache
+	cache    *cache[question, result]
 	flights  *singleflight.Group
 	validate bool
+
+	anchors  dnssec.Anchors
+	cuts     *cache[string, cut]
+	verdicts *cache[string, bool] // by address: whether a trusted server validates
 }
 
-// New returns a Resolver. It fails when a server's address is malformed.
+// New returns a Resolver. It fails when a server's address or a trust anchor is malformed.
 func New(cfg Config) (*Resolver, error) {
 	servers, err := parseServers(cfg.Servers, cfg.Trusted)
+	if err != nil {
+		return nil, err
+	}
+	if len(cfg.Anchors) == 0 {
+		cfg.Anchors = dnssec.RootAnchors()
+	}
+	anchors, err := dnssec.ParseAnchors(cfg.Anchors)
 	if err != nil {
 		return nil, err
 	}
@@ -101,9 +114,12 @@ func New(cfg Config) (*Resolver, error) {
 		exchange: cfg.Exchange,
 		timeout:  cfg.Timeout,
 		log:      cfg.Log,
-		cache:    newCache(cfg.CacheEntries, cfg.CacheBytes),
+		cache:    newCache[question, result](cfg.CacheEntries, cfg.CacheBytes),
 		flights:  new(singleflight.Group),
 		validate: cfg.Validate,
+		anchors:  anchors,
+		cuts:     newCache[string, cut](maxCuts, maxCutBytes),
+		verdicts: newCache[string, bool](maxServers, 0),
 	}
 	if r.exchange == nil {
 		r.exchange = NetExchange

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -32,15 +33,24 @@ const (
 
 // A question is one name and type; it is the key of the cache.
 type question struct {
-	name   string
-	qtype  uint16
-	proven bool // the answer is to be validated
+	name  string
+	qtype uint16
+	want  want
 }
+
+// want is what is asked for beside the records.
+type want int
+
+const (
+	wantAnswer  want = iota // no more
+	wantProof               // the answer is to be proven
+	wantRecords             // whatever is in the reply, signatures included, for a proof of ours
+)
 
 func (q question) String() string { return wire.TypeToString[q.qtype] + " " + q.name }
 
 // flight is what those who wait for the same answer have in common.
-func (q question) flight() string { return q.String() + " " + strconv.FormatBool(q.proven) }
+func (q question) flight() string { return q.String() + " " + strconv.Itoa(int(q.want)) }
 
 // A record is the data of one resource record of a type that we ask for.
 type record struct {
@@ -62,7 +72,10 @@ type result struct {
 // lookup answers one question in the types of the caller.
 func lookup[T any](ctx context.Context, r *Resolver, name string, qtype uint16, convert func(record) T) (Answer[T], error) {
 	name, ok := canonical(name)
-	q := question{name, qtype, r.validate}
+	q := question{name: name, qtype: qtype}
+	if r.validate {
+		q.want = wantProof
+	}
 	if !ok {
 		return Answer[T]{}, &Error{Name: name, Type: wire.TypeToString[qtype], Err: ErrNoName}
 	}
@@ -94,7 +107,7 @@ func (r *Resolver) lookup(ctx context.Context, q question) (result, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
 		defer cancel()
 		res := r.fetch(ctx, q)
-		r.cache.put(q, res, time.Now())
+		r.cache.put(q, res, cost(q, res), res.expires, time.Now())
 		return res, nil
 	})
 	select {
@@ -112,8 +125,11 @@ func (r *Resolver) fetch(ctx context.Context, q question) result {
 	next := q
 	for links := 0; links <= maxCNAMEs; {
 		reply, err := r.ask(ctx, next)
+		if err == nil && reply.proof != nil {
+			err = r.prove(ctx, next, &reply)
+		}
 		if err != nil {
-			return result{err: err, expires: time.Now().Add(min(failureTTL, ttl))}
+			return failure(err, ttl)
 		}
 		ttl = min(ttl, reply.ttl)
 		security = min(security, reply.security)
@@ -124,8 +140,16 @@ func (r *Resolver) fetch(ctx context.Context, q question) result {
 		links += reply.links
 		next.name = reply.name
 	}
-	err := fmt.Errorf("chain of CNAMEs longer than %d, it ends nowhere", maxCNAMEs)
-	return result{err: err, expires: time.Now().Add(min(failureTTL, ttl))}
+	return failure(fmt.Errorf("chain of CNAMEs longer than %d, it ends nowhere", maxCNAMEs), ttl)
+}
+
+// failure is the result that says for a short time why there is none.
+func failure(err error, ttl time.Duration) result {
+	res := result{err: err, expires: time.Now().Add(min(failureTTL, ttl))}
+	if _, bogus := errors.AsType[*BogusError](err); bogus {
+		res.security = Bogus
+	}
+	return res
 }
 
 // ask puts one question to the servers in turn, until one gives an answer or none is left.

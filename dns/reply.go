@@ -17,6 +17,7 @@ const maxRecords = 256
 var (
 	errTruncated = errors.New("the reply was cut short")
 	errFormat    = errors.New("the server does not understand the query (FORMERR)")
+	errServFail  = errors.New("the server answered SERVFAIL")
 	errForeign   = errors.New("the reply does not belong to the query")
 )
 
@@ -28,30 +29,45 @@ type reply struct {
 	open     bool   // the chain ends outside the reply: ask for name
 	ttl      time.Duration
 	security Security
-	err      error // ErrNoName or ErrNoData
+	err      error     // ErrNoName or ErrNoData
+	proof    *wire.Msg // the reply itself, while its security is not known
 }
 
 // parseReply reads a reply to q. Its error means that this server gave no answer.
 func parseReply(raw []byte, id uint16, q question) (reply, error) {
+	m, err := openReply(raw, id, q)
+	if err != nil {
+		return reply{}, err
+	}
+	if q.want == wantRecords {
+		return reply{name: q.name, proof: m}, nil
+	}
+	return readAnswer(m, q)
+}
+
+// openReply unpacks a reply to q and checks that it is one and says something.
+func openReply(raw []byte, id uint16, q question) (*wire.Msg, error) {
 	m := new(wire.Msg)
 	if err := m.Unpack(raw); err != nil {
 		if m.Id == id && m.Response && m.Truncated {
-			return reply{}, errTruncated // some servers cut inside a record
+			return nil, errTruncated // some servers cut inside a record
 		}
-		return reply{}, fmt.Errorf("malformed reply: %w", err)
+		return nil, fmt.Errorf("malformed reply: %w", err)
 	}
 	if err := belongs(m, id, q); err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	switch {
 	case m.Truncated:
-		return reply{}, errTruncated
+		return nil, errTruncated
 	case m.Rcode == wire.RcodeFormatError || m.Rcode == wire.RcodeNotImplemented:
-		return reply{}, errFormat
+		return nil, errFormat
+	case m.Rcode == wire.RcodeServerFailure:
+		return nil, errServFail
 	case m.Rcode != wire.RcodeSuccess && m.Rcode != wire.RcodeNameError:
-		return reply{}, fmt.Errorf("the server answered %s", wire.RcodeToString[m.Rcode])
+		return nil, fmt.Errorf("the server answered %s", wire.RcodeToString[m.Rcode])
 	}
-	return readAnswer(m, q)
+	return m, nil
 }
 
 // belongs checks that m answers our query and not another's. FORMERR may come without the question.
@@ -71,7 +87,7 @@ func belongs(m *wire.Msg, id uint16, q question) error {
 
 // readAnswer follows the CNAMEs of the answer section from q.name and takes the records at their end.
 func readAnswer(m *wire.Msg, q question) (reply, error) {
-	rep := reply{name: q.name, ttl: maxTTL, security: adBit(m.AuthenticatedData)}
+	rep := reply{name: q.name, ttl: maxTTL, security: adBit(m.AuthenticatedData), proof: m}
 	if q.qtype != typeCNAME {
 		if err := rep.follow(m.Answer); err != nil {
 			return reply{}, err

@@ -7,7 +7,7 @@ import (
 )
 
 func TestForeignReplyIsNotTaken(t *testing.T) {
-	q := question{"north.test", typeMX, false}
+	q := question{name: "north.test", qtype: typeMX}
 	build := func(change func(*wire.Msg)) []byte {
 		m := new(wire.Msg)
 		m.SetQuestion("north.test.", wire.TypeMX)
@@ -59,7 +59,7 @@ func FuzzParseReply(f *testing.F) {
 		f.Add(raw, typeTXT)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, qtype uint16) {
-		rep, err := parseReply(raw, 7, question{"north.test", qtype, false})
+		rep, err := parseReply(raw, 7, question{name: "north.test", qtype: qtype})
 		if err != nil {
 			return
 		}
