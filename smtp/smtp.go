@@ -8,7 +8,8 @@
 //
 // Standards: RFC 5321 (SMTP), 2033 (LMTP), 1870 (SIZE), 6152 (8BITMIME), 3030 (CHUNKING, BINARYMIME),
 // 3461 (DSN), 2034 and 3463 (enhanced status codes), 6531 and 6533 (international addresses and
-// their reports), 4954 (AUTH), 8689 (REQUIRETLS).
+// their reports), 4954 (AUTH), 8689 (REQUIRETLS), 4865 (FUTURERELEASE),
+// 2852 (DELIVERBY), 6710 (MT-PRIORITY), 1985 (ETRN); and XCLIENT of Postfix.
 package smtp
 
 import (

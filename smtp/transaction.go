@@ -3,6 +3,7 @@ package smtp
 import (
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"posthaste/mail"
@@ -24,6 +25,12 @@ type Mail struct {
 	Ret        mail.Ret
 	EnvID      string // decoded
 	Auth       string // AUTH, RFC 4954 section 5: decoded; "<>" for nobody
+
+	HoldFor     time.Duration // HOLDFOR, whole seconds; 0 when not given (RFC 4865)
+	HoldUntil   time.Time     // HOLDUNTIL, in UTC; zero when not given
+	By          By            // RFC 2852
+	Priority    int8          // MT-PRIORITY, -9 to 9 (RFC 6710)
+	HasPriority bool          // it was given; also to print a 0
 }
 
 // ParseMail reads the argument of MAIL: "FROM:<...> KEY=VALUE ...". A parameter it does not know is
@@ -61,7 +68,22 @@ func (m Mail) String() string {
 	writeParameter(&b, "RET", string(m.Ret))
 	writeParameter(&b, "ENVID", EncodeXtext(m.EnvID))
 	writeParameter(&b, "AUTH", EncodeXtext(m.Auth))
+	m.writeTimes(&b)
 	return b.String()
+}
+
+// writeTimes prints what is about when the message is delivered.
+func (m Mail) writeTimes(b *strings.Builder) {
+	if m.HoldFor > 0 {
+		writeParameter(b, "HOLDFOR", strconv.FormatInt(int64(m.HoldFor/time.Second), 10))
+	}
+	if !m.HoldUntil.IsZero() {
+		writeParameter(b, "HOLDUNTIL", HoldTime(m.HoldUntil))
+	}
+	writeParameter(b, "BY", m.By.String())
+	if m.HasPriority {
+		writeParameter(b, "MT-PRIORITY", strconv.Itoa(int(m.Priority)))
+	}
 }
 
 func (m *Mail) set(key, value string) error {
@@ -93,7 +115,29 @@ func (m *Mail) set(key, value string) error {
 	case "AUTH":
 		return setXtext(&m.Auth, key, value, maxORcpt)
 	default:
+		return m.setTime(key, value)
+	}
+	return nil
+}
+
+// setTime reads the parameters about when the message is delivered.
+func (m *Mail) setTime(key, value string) error {
+	ok := false
+	switch key {
+	case "HOLDFOR":
+		m.HoldFor, ok = parseHoldFor(value)
+	case "HOLDUNTIL":
+		m.HoldUntil, ok = parseHoldUntil(value)
+	case "BY":
+		m.By, ok = parseBy(value)
+	case "MT-PRIORITY":
+		m.Priority, ok = parsePriority(value)
+		m.HasPriority = true
+	default:
 		return unknownParameter(key)
+	}
+	if !ok || m.HoldFor > 0 && !m.HoldUntil.IsZero() { // one hold-param only (RFC 4865 section 4.2)
+		return badParameter(key)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func TestParseMail(t *testing.T) {
 		{"no brackets", "FROM:ann@north.test", Mail{}, 501},
 		{"nothing", "", Mail{}, 501},
 		{"text after the path", "FROM:<>SIZE=1", Mail{}, 501},
-		{"an unknown parameter", "FROM:<> BY=120", Mail{}, 555},
+		{"an unknown parameter", "FROM:<> SOON=120", Mail{}, 555},
 		{"a parameter twice", "FROM:<> SIZE=1 size=2", Mail{}, 501},
 		{"SIZE without value", "FROM:<> SIZE", Mail{}, 501},
 		{"SIZE with an empty value", "FROM:<> SIZE=", Mail{}, 501},
@@ -135,6 +135,8 @@ func TestParseBdat(t *testing.T) {
 func FuzzParseMail(f *testing.F) {
 	f.Add(`FROM:<"a b"@north.test> SIZE=10 BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=x+2B AUTH=<>`)
 	f.Add("FROM:<@a,@b:jörg@north.test> SMTPUTF8")
+	f.Add("FROM:<a@north.test> HOLDFOR=60 BY=+120;RT MT-PRIORITY=-3 REQUIRETLS")
+	f.Add("FROM:<a@north.test> HOLDUNTIL=2026-11-22T10:00:00.5Z BY=-1;n MT-PRIORITY=0")
 	f.Fuzz(func(t *testing.T, s string) {
 		m, err := ParseMail(s)
 		if err != nil {
