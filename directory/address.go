@@ -29,17 +29,23 @@ const (
 	leaving state = "leaving" // the account is being erased
 )
 
-// A record is what an address is. Either Account or Targets is set.
+// A record is what an address is. Either Account or Targets is set. A node that knows nothing of moved
+// addresses takes one for an alias, and a node that knows nothing of forwards keeps the mail.
 type record struct {
 	Address mail.Address   `json:"address"` // as it was given, for people
 	Account mail.AccountID `json:"account,omitempty"`
 	State   state          `json:"state,omitempty"` // of the account
 	Targets []mail.Address `json:"targets,omitempty"`
+	Moved   int            `json:"moved,omitempty"`   // of an alias: its owner is at Targets[0] now; 251 or 551
+	Forward []mail.Address `json:"forward,omitempty"` // of an account: who gets its mail instead
+	Keep    bool           `json:"keep,omitempty"`    // with Forward: it gets its mail too
 }
 
 // holder names who has the address, for errors.
 func (r record) holder() string {
 	switch {
+	case r.Moved != 0:
+		return fmt.Sprintf("a notice that its owner is at %s now", r.Targets[0])
 	case len(r.Targets) > 0:
 		return fmt.Sprintf("an alias for %s%s", r.Targets[0], more(len(r.Targets)-1))
 	case r.State == leaving:

@@ -16,42 +16,69 @@ import (
 type AliasEntry struct {
 	Address mail.Address   `json:"address"`
 	Targets []mail.Address `json:"targets"`
+	Moved   int            `json:"moved,omitempty"` // see SetMoved; 0 for a plain alias
 }
 
 // AddAlias makes an alias with 1 to MaxTargets targets. Doing it again is no error; ErrExists says
 // that the address is held by an account, or by an alias with other targets.
 func (d *Directory) AddAlias(ctx context.Context, address mail.Address, targets []mail.Address) error {
-	return d.putAlias(ctx, address, targets, false)
+	return d.putAlias(ctx, AliasEntry{Address: address, Targets: targets}, false)
 }
 
 // SetAlias is like AddAlias, but replaces the targets of an alias that is there.
 func (d *Directory) SetAlias(ctx context.Context, address mail.Address, targets []mail.Address) error {
-	return d.putAlias(ctx, address, targets, true)
+	return d.putAlias(ctx, AliasEntry{Address: address, Targets: targets}, true)
 }
 
-func (d *Directory) putAlias(ctx context.Context, address mail.Address, targets []mail.Address, replace bool) error {
-	address, err := checkAddress(address)
+// The reply codes for an address whose owner has moved (RFC 5321 section 3.4).
+const (
+	MovedForward = 251 // mail is taken and forwarded
+	MovedRefuse  = 551 // mail is refused, and the reply tells the new address
+)
+
+// SetMoved notes that the owner of an address has another one now, in the place of any alias. code is
+// MovedForward or MovedRefuse. DeleteAlias ends it.
+func (d *Directory) SetMoved(ctx context.Context, address, to mail.Address, code int) error {
+	if code != MovedForward && code != MovedRefuse || address.Local == catchAll {
+		return fmt.Errorf("directory: %s moved to %s with reply %d: %w: want an address and 251 or 551", address, to, code, ErrInvalid)
+	}
+	return d.putAlias(ctx, AliasEntry{Address: address, Targets: []mail.Address{to}, Moved: code}, true)
+}
+
+func (d *Directory) putAlias(ctx context.Context, entry AliasEntry, replace bool) error {
+	address, err := checkAddress(entry.Address)
 	if err != nil {
 		return err
 	}
-	if len(targets) == 0 || len(targets) > MaxTargets {
-		return fmt.Errorf("directory: alias %s with %d targets: %w: want 1 to %d", address, len(targets), ErrInvalid, MaxTargets)
-	}
-	checked := make([]mail.Address, len(targets))
-	for i, target := range targets {
-		if checked[i], err = checkAddress(target); err != nil {
-			return err
-		}
+	targets, err := checkTargets(address, entry.Targets)
+	if err != nil {
+		return err
 	}
 	if err := d.domainForAddress(ctx, address.Domain); err != nil {
 		return err
 	}
 	return d.updateRecord(ctx, address, func(old *record) (*record, error) {
-		if old != nil && (old.Account != 0 || !replace && !slices.Equal(old.Targets, checked)) {
+		same := old != nil && old.Moved == entry.Moved && slices.Equal(old.Targets, targets)
+		if old != nil && (old.Account != 0 || !replace && !same) {
 			return nil, held(address, *old)
 		}
-		return &record{Address: address, Targets: checked}, nil
+		return &record{Address: address, Targets: targets, Moved: entry.Moved}, nil
 	})
+}
+
+// checkTargets returns what address leads to in the form it is stored in, or ErrInvalid.
+func checkTargets(address mail.Address, targets []mail.Address) ([]mail.Address, error) {
+	if len(targets) == 0 || len(targets) > MaxTargets {
+		return nil, fmt.Errorf("directory: alias %s with %d targets: %w: want 1 to %d", address, len(targets), ErrInvalid, MaxTargets)
+	}
+	checked := make([]mail.Address, len(targets))
+	for i, target := range targets {
+		var err error
+		if checked[i], err = checkAddress(target); err != nil {
+			return nil, err
+		}
+	}
+	return checked, nil
 }
 
 // DeleteAlias removes an alias, or returns ErrNoAlias.
@@ -74,7 +101,7 @@ func (d *Directory) Aliases(ctx context.Context, domain string) iter.Seq2[AliasE
 			if err == nil && len(r.Targets) == 0 {
 				continue
 			}
-			if !yield(AliasEntry{r.Address, r.Targets}, err) {
+			if !yield(AliasEntry{r.Address, r.Targets, r.Moved}, err) {
 				return
 			}
 		}

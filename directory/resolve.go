@@ -98,12 +98,25 @@ func (d *Directory) lookup(ctx context.Context, address mail.Address, from *sour
 	switch {
 	case err != nil:
 		return Target{}, err
+	case r.Moved != 0:
+		return Target{Kind: KindMoved, Addresses: r.Targets, Status: movedStatus(r)}, nil
 	case len(r.Targets) > 0:
 		return Target{Kind: KindAlias, Addresses: r.Targets}, nil
+	case r.State == active && len(r.Forward) > 0:
+		return forwardOf(r), nil
 	case r.State == active:
 		return Target{Kind: KindAccount, Account: r.Account}, nil
 	}
 	return Target{}, nil
+}
+
+// movedStatus is the answer to mail for an address whose owner has moved (RFC 5321 section 3.4,
+// RFC 3463 section 3.2).
+func movedStatus(r record) *mail.Status {
+	if r.Moved == MovedRefuse {
+		return mail.NewStatus(MovedRefuse, "5.1.6", "%s has moved, please try <%s>", r.Address, r.Targets[0])
+	}
+	return mail.NewStatus(MovedForward, "2.1.5", "%s has moved, we forward to <%s>", r.Address, r.Targets[0])
 }
 
 // standsIn tells whether a local-part must always reach somebody: RFC 5321 section 4.5.1, RFC 2142,
