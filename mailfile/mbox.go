@@ -177,26 +177,44 @@ func CreateMbox(path string) (*Mbox, error) {
 	return &Mbox{file, bufio.NewWriterSize(file, 256<<10)}, nil
 }
 
-// Write adds m. Flags go into the fields Status and X-Status, keywords into X-Keywords, at the end of
-// the header; such fields of the message itself are left out, as readers would take them for ours.
-func (b *Mbox) Write(m Message) error {
-	fmt.Fprintf(b.buf, "From MAILER-DAEMON %s\n", m.Received.UTC().Format(fromDate))
+// Write adds m.
+func (b *Mbox) Write(m Message) error { return PrintMbox(b.buf, "", m) }
+
+// PrintMbox writes m as it stands in an mbox, between an empty line, or the beginning, and an empty
+// line. sender, an address or "" for the null reverse-path, goes into the line that begins it. Flags go
+// into the fields Status and X-Status, keywords into X-Keywords, at the end of the header; such fields
+// of the message itself are left out, as readers would take them for ours.
+func PrintMbox(w *bufio.Writer, sender string, m Message) error {
+	fmt.Fprintf(w, "From %s %s\n", fromSender(sender), m.Received.UTC().Format(fromDate))
 	text, _ := takeStatus(toLF(m.Content))
 	header, body, split := bytes.Cut(text, []byte("\n\n"))
 	if !split {
 		header, body = bytes.TrimSuffix(text, []byte{'\n'}), nil
 	}
-	writeQuoted(b.buf, header)
+	writeQuoted(w, header)
 	for _, field := range statusFields(m.Flags) {
-		b.buf.WriteString("\n" + field)
+		w.WriteString("\n" + field)
 	}
-	b.buf.WriteString("\n\n")
-	writeQuoted(b.buf, body)
+	w.WriteString("\n\n")
+	writeQuoted(w, body)
 	if len(body) > 0 && body[len(body)-1] != '\n' {
-		b.buf.WriteByte('\n')
+		w.WriteByte('\n')
 	}
-	_, err := b.buf.WriteString("\n")
+	_, err := w.WriteString("\n")
 	return err
+}
+
+// fromSender is a sender as one word.
+func fromSender(sender string) string {
+	if sender == "" {
+		return "MAILER-DAEMON"
+	}
+	return strings.Map(func(c rune) rune {
+		if c <= ' ' || c == 0x7f {
+			return '_'
+		}
+		return c
+	}, sender)
 }
 
 // Close writes what is left and syncs the file.
