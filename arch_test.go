@@ -19,7 +19,7 @@ const module = "posthaste/"
 // decision, argued in its commit.
 var layers = []string{
 	"cmd/posthaste",
-	"demo",
+	"manual demo",
 	"node",
 	"admin",
 	"smtpd imapd popd",

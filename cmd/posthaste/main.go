@@ -29,6 +29,7 @@ type commands struct {
 	Mailbox mailboxCommand `cmd:"" help:"Mailboxes of an account: list, import, export."`
 	Queue   queueCommands  `cmd:"" help:"Messages that wait for delivery."`
 	Trace   traceCommand   `cmd:"" help:"What happened to a message, and why."`
+	Man     manCommand     `cmd:"" help:"Print the manual."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -41,11 +42,7 @@ func main() {
 // run parses and runs one command and returns the exit status: 0 done, 1 failed, 2 wrong usage.
 func run(ctx context.Context, args []string) int {
 	var c commands
-	parser, err := kong.New(&c, kong.Name("posthaste"), kong.Description("A whole mail system in one program."),
-		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	if err != nil {
-		panic(err)
-	}
+	parser := newParser(&c)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
@@ -61,6 +58,16 @@ func run(ctx context.Context, args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// newParser returns the parser that fills c.
+func newParser(c *commands) *kong.Kong {
+	parser, err := kong.New(c, kong.Name("posthaste"), kong.Description("A whole mail system in one program."),
+		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err) // the tags of commands are wrong
+	}
+	return parser
 }
 
 // report prints what went wrong: all problems of a configuration, a line each.
