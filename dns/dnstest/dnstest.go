@@ -4,7 +4,8 @@
 // A [Server] answers over UDP and TCP once it listens ([Server.Listen], [Server.Serve]), and within
 // the process, without sockets and in virtual time, through [Server.Exchange], which fits
 // dns.Config.Exchange. It holds the whole name space: a name that was never set does not exist. Names
-// can be made to fail on command: see [Fault].
+// can be made to fail on command: see [Fault]. Zones can be signed, well and badly: see [Server.Sign]; then
+// the server answers as a recursive one that does not validate.
 package dnstest
 
 import (
@@ -33,6 +34,8 @@ type Server struct {
 	zones         map[string][]wire.RR // by name with the final dot, lower case
 	faults        map[string]Fault     // by name likewise; "." stands for every name
 	queries       map[string]int       // by "MX north.test"
+	signed        map[string]*zone     // by apex, likewise
+	oblivious     bool
 
 	listeners
 }
@@ -45,6 +48,7 @@ func New() *Server {
 		zones:    make(map[string][]wire.RR),
 		faults:   make(map[string]Fault),
 		queries:  make(map[string]int),
+		signed:   make(map[string]*zone),
 	}
 }
 
