@@ -1,8 +1,8 @@
 // Package dane decides by DNSSEC and TLSA records how a mail host must prove who it is, and checks its
 // certificate accordingly: opportunistic DANE TLS for SMTP (RFC 7672, with RFC 6698 and RFC 7671).
 //
-// [Lookup] asks the DNS about one host and returns its [Policy]; [Decide] is the same as a plain function
-// of what the DNS said. [Policy.TLSConfig] makes a connection keep to the policy without further questions.
+// [Lookup] asks the DNS about one host and returns its [Policy]. [Policy.TLSConfig] makes a connection keep
+// to it without further questions.
 //
 // A host is never less protected because a lookup failed: then its policy is [Skip], try another host or
 // later. Only an answer that proves that there is no DANE, or that nothing there is signed, leads to [None].
@@ -10,9 +10,7 @@ package dane
 
 import (
 	"context"
-	"crypto/tls"
 	"net/netip"
-	"time"
 
 	"posthaste/dns"
 )
@@ -52,7 +50,7 @@ type Policy struct {
 	Names   []string   // that a certificate below a DANE-TA anchor may have (RFC 7672 section 3.2.2)
 	Records []dns.TLSA // the usable ones
 	Reason  string     // for people: why this mode
-	Failure *Failure   // of Skip
+	Failure *Failure   // of Skip; of Encrypt what is worth a report: its TLSA records are of no use
 }
 
 // Result types of RFC 8460 section 4.3.
@@ -79,13 +77,3 @@ func (f *Failure) Error() string { return "dane: " + f.Reason }
 
 // Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.Err }
-
-// Lookup returns the policy for a host.
-func Lookup(ctx context.Context, r Resolver, q Query) Policy { return Policy{} }
-
-// TLSConfig returns base changed so that a handshake succeeds only if it meets p; Mode must be Encrypt or
-// Authenticate. The error of a handshake that does not is a *Failure.
-func (p Policy) TLSConfig(base *tls.Config) *tls.Config { return base.Clone() }
-
-// Verify checks what a server presented against p.
-func (p Policy) Verify(state tls.ConnectionState, now time.Time) error { return nil }
