@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"slices"
@@ -25,11 +26,24 @@ type mechanism struct {
 // The password itself goes only over TLS or to this machine. Whatever fails is temporary: the
 // operator corrects the configuration and no mail is lost.
 func (s *session) authenticate(login Login) error {
-	m, ok := s.mechanism(login)
-	if !ok {
+	mechanisms := s.mechanisms(login)
+	if len(mechanisms) == 0 {
 		return &failure{mail.NewStatus(451, "4.7.0", "%s: no way to log in: it offers %q, and a password is not sent without encryption",
 			s.address(), strings.Join(s.ext.auth, " "))}
 	}
+	var err error
+	for _, m := range mechanisms {
+		err = s.run(m)
+		// A host may not know our kind of channel binding; that says nothing about the login.
+		if err == nil || s.dead || !strings.HasSuffix(m.name, "-PLUS") {
+			break
+		}
+	}
+	return err
+}
+
+// run does the exchange of one mechanism.
+func (s *session) run(m mechanism) error {
 	answer, err := m.next("")
 	if err != nil {
 		return s.failed("AUTH "+m.name, err)
@@ -51,7 +65,11 @@ func (s *session) authenticate(login Login) error {
 			answer, err = m.next(string(challenge))
 		}
 		if err != nil {
-			return s.failed("AUTH "+m.name, err)
+			line = "*" // we give up (RFC 4954 section 4)
+			if reply, lost := s.command(line, s.timeouts.Command); lost != nil || reply.OK() {
+				return s.failed("AUTH "+m.name, err)
+			}
+			return &failure{mail.NewStatus(451, "4.7.8", "%s: AUTH %s: %v", s.address(), m.name, err)}
 		}
 		line = base64.StdEncoding.EncodeToString([]byte(answer))
 	}
@@ -69,44 +87,58 @@ func (m mechanism) result(s *session, reply *mail.Status) error {
 	return &failure{status}
 }
 
-// mechanism chooses among those offered.
-func (s *session) mechanism(login Login) (mechanism, bool) {
-	private := s.conn.TLS() != nil || s.addr.Addr().IsLoopback()
-	if slices.Contains(s.ext.auth, "SCRAM-SHA-256") {
-		if m, err := scramMechanism(login); err == nil {
-			return m, true
+// mechanisms returns those that both know, the best first.
+func (s *session) mechanisms(login Login) []mechanism {
+	state := s.conn.TLS()
+	private := state != nil || s.addr.Addr().IsLoopback() || s.host.Socket != ""
+	var all []mechanism
+	offered := func(name string) bool { return slices.Contains(s.ext.auth, name) }
+	if client, err := scram.SHA256.NewClient(login.Username, login.Password, ""); err == nil {
+		if binding, err := channelBinding(state); err == nil && offered("SCRAM-SHA-256-PLUS") {
+			all = append(all, scramMechanism("SCRAM-SHA-256-PLUS", client.NewConversationWithChannelBinding(binding)))
+		}
+		if offered("SCRAM-SHA-256") {
+			all = append(all, scramMechanism("SCRAM-SHA-256", client.NewConversation()))
 		}
 	}
-	if private && slices.Contains(s.ext.auth, "PLAIN") {
-		return mechanism{name: "PLAIN", next: func(string) (string, error) {
+	if private && offered("PLAIN") {
+		all = append(all, mechanism{name: "PLAIN", next: func(string) (string, error) {
 			return "\x00" + login.Username + "\x00" + login.Password, nil
-		}}, true
+		}})
 	}
-	if private && slices.Contains(s.ext.auth, "LOGIN") {
-		answers := []string{"", login.Username, login.Password}
-		return mechanism{name: "LOGIN", next: func(string) (string, error) {
-			if len(answers) == 0 {
-				return "", errors.New("a third challenge")
-			}
-			answer := answers[0]
-			answers = answers[1:]
-			return answer, nil
-		}}, true
+	if private && offered("LOGIN") {
+		all = append(all, loginMechanism(login))
 	}
-	return mechanism{}, false
+	return all
 }
 
-func scramMechanism(login Login) (mechanism, error) {
-	client, err := scram.SHA256.NewClient(login.Username, login.Password, "")
-	if err != nil {
-		return mechanism{}, err
+func loginMechanism(login Login) mechanism {
+	answers := []string{"", login.Username, login.Password}
+	return mechanism{name: "LOGIN", next: func(string) (string, error) {
+		if len(answers) == 0 {
+			return "", errors.New("a third challenge")
+		}
+		answer := answers[0]
+		answers = answers[1:]
+		return answer, nil
+	}}
+}
+
+// channelBinding ties a login to this TLS connection: tls-exporter (RFC 9266) where TLS 1.3 makes it safe,
+// else tls-server-end-point (RFC 5929).
+func channelBinding(state *tls.ConnectionState) (scram.ChannelBinding, error) {
+	if state != nil && state.Version >= tls.VersionTLS13 {
+		return scram.NewTLSExporterBinding(state)
 	}
-	conversation := client.NewConversation()
+	return scram.NewTLSServerEndpointBinding(state)
+}
+
+func scramMechanism(name string, conversation *scram.ClientConversation) mechanism {
 	next := func(challenge string) (string, error) {
 		if conversation.Done() {
 			return "", nil
 		}
 		return conversation.Step(challenge)
 	}
-	return mechanism{"SCRAM-SHA-256", next, conversation.Valid}, nil
+	return mechanism{name, next, conversation.Valid}
 }

@@ -21,7 +21,7 @@ func mailLine(env mail.Envelope, send transfer, ext extensions) string {
 	if send.utf8 {
 		b.WriteString(" SMTPUTF8")
 	}
-	if env.RequireTLS {
+	if env.RequireTLS && ext.requireTLS {
 		b.WriteString(" REQUIRETLS")
 	}
 	if ext.dsn && env.Ret != "" {

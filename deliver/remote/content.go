@@ -43,7 +43,7 @@ type transfer struct {
 // the host cannot serve, and returns the others.
 func (j *job) prepare(s *session, todo []int) (transfer, []int, *failure) {
 	ext := s.ext
-	if j.env.RequireTLS && (s.secured == "" || s.verified != nil || !ext.requireTLS) {
+	if j.env.RequireTLS && s.host.Socket == "" && !s.fitForRequireTLS() {
 		return transfer{}, nil, &failure{mail.NewStatus(550, "5.7.30", "the sender requires TLS on the whole way, and %s does not provide it", s.peer())}
 	}
 	send := transfer{bdat: ext.chunking}

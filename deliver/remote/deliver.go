@@ -3,7 +3,9 @@ package remote
 import (
 	"context"
 	"net/netip"
+	"time"
 
+	"posthaste/dns"
 	"posthaste/mail"
 )
 
@@ -43,22 +45,52 @@ func (a *Agent) tryHosts(ctx context.Context, j *job) {
 	if a.reuse(ctx, j, hosts) {
 		return
 	}
+	var dead []target
 	for _, h := range hosts {
-		addrs, status := a.addresses(ctx, h)
-		if status != nil {
-			j.failures = append(j.failures, status)
-			a.traceNoAddress(j, h, status)
-			continue
-		}
-		for _, ip := range addrs {
-			if j.attempts++; j.attempts > maxAttempts || ctx.Err() != nil {
-				return
+		for _, t := range a.targets(ctx, j, h) {
+			if t.host.Socket == "" && a.dead.dead(t.addr, time.Now()) {
+				dead = append(dead, t)
+				continue
 			}
-			if a.tryAddress(ctx, j, h, netip.AddrPortFrom(ip, uint16(j.dest.Port))) {
+			if a.tryTarget(ctx, j, t) {
 				return
 			}
 		}
 	}
+	for _, t := range dead {
+		if a.tryTarget(ctx, j, t) {
+			return
+		}
+	}
+}
+
+// targets returns the addresses of h, unless the host cannot be used at all.
+func (a *Agent) targets(ctx context.Context, j *job, h Host) []target {
+	if ctx.Err() != nil || j.attempts >= maxAttempts {
+		return nil
+	}
+	var answer dns.Answer[netip.Addr]
+	if h.Socket != "" {
+		answer.Records = []netip.Addr{{}}
+	} else {
+		var status *mail.Status
+		if answer, status = a.addresses(ctx, j.dest, h); status != nil {
+			j.failures = append(j.failures, status)
+			a.traceNoAddress(j, h, status)
+			return nil
+		}
+	}
+	d, fail := a.demandOf(ctx, j, h, answer)
+	if fail != nil {
+		j.failures = append(j.failures, fail.status)
+		a.traceUnfit(j, h, fail)
+		return nil
+	}
+	targets := make([]target, len(answer.Records))
+	for i, ip := range answer.Records {
+		targets[i] = target{h, netip.AddrPortFrom(ip, uint16(portFor(j.dest, h))), d}
+	}
+	return targets
 }
 
 // reuse takes sessions with the best hosts that wait from an earlier message. One that turns out to
@@ -68,7 +100,7 @@ func (a *Agent) reuse(ctx context.Context, j *job, hosts []Host) (done bool) {
 		if h.Preference != hosts[0].Preference {
 			break
 		}
-		for s := a.pool.take(j.dest.poolKey(h)); s != nil; s = a.pool.take(j.dest.poolKey(h)) {
+		for s := a.pool.take(j.poolKey(h)); s != nil; s = a.pool.take(j.poolKey(h)) {
 			s.replies = 0
 			a.traceReused(j, s)
 			fail := a.converse(ctx, j, s)
@@ -83,9 +115,13 @@ func (a *Agent) reuse(ctx context.Context, j *job, hosts []Host) (done bool) {
 	return false
 }
 
-// tryAddress connects and delivers. It returns whether every recipient has an outcome.
-func (a *Agent) tryAddress(ctx context.Context, j *job, h Host, addr netip.AddrPort) (done bool) {
-	s, fail := a.connect(ctx, j, h, addr)
+// tryTarget connects and delivers. It returns whether there is nothing left to do: every recipient has
+// an outcome, or the delivery must end.
+func (a *Agent) tryTarget(ctx context.Context, j *job, t target) (done bool) {
+	if j.attempts++; j.attempts > maxAttempts || ctx.Err() != nil {
+		return true
+	}
+	s, fail := a.connect(ctx, j, t)
 	if fail == nil {
 		fail = a.converse(ctx, j, s)
 	}

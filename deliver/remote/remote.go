@@ -10,12 +10,18 @@
 // cannot be reached, greets with an error, refuses MAIL for now or breaks off before the end of data
 // makes the next host's turn; an answer about a recipient or the content is an outcome.
 //
-// Encryption is opportunistic (RFC 7435) unless the Destination asks for more: STARTTLS where it is
-// offered, whatever the certificate; plaintext, on a new connection, where the handshake fails.
+// Encryption is opportunistic (RFC 7435) unless more is asked: STARTTLS where it is offered, whatever the
+// certificate; plaintext, on a new connection, where the handshake fails. More is asked, in this order, by
+// the Destination's own TLS, by the table of policies, by DANE and by MTA-STS: see [demand]. A host that
+// does not meet what is asked is passed over, and the message waits: nothing is sent in plaintext instead,
+// and nothing bounces for it at once.
+//
+// Content with 8-bit bytes in its header goes as it is to a host without SMTPUTF8, where the client did not
+// declare it SMTPUTF8: such mail is old practice rather than RFC 6532, and 8BITMIME hosts take it.
 //
 // Standards: RFC 5321, 1652/6152 (8BITMIME), 1870 (SIZE), 2033 (LMTP), 2920 (PIPELINING), 3030
 // (CHUNKING, BINARYMIME), 3207 (STARTTLS), 3461 (DSN), 4954 (AUTH), 6531 (SMTPUTF8), 7505 (null MX),
-// 8689 (REQUIRETLS).
+// 2852 (DELIVERBY), 6710 (MT-PRIORITY), 7672 (DANE), 8461 (MTA-STS), 8689 (REQUIRETLS), 9422 (LIMITS).
 package remote
 
 import (
@@ -27,6 +33,8 @@ import (
 	"strings"
 	"time"
 
+	"posthaste/deliver/remote/dane"
+	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/dns"
 	"posthaste/trace"
 )
@@ -53,6 +61,15 @@ type Resolver interface {
 	Host(ctx context.Context, host string) (dns.Answer[netip.Addr], error)
 }
 
+// A Validating resolver is one whose answers are proven by DNSSEC: dns.Resolver.Validating.
+type Validating interface {
+	Resolver
+	dane.Resolver
+}
+
+// TLSReports is told how TLS went: *tlsrpt.Collector. It must not block.
+type TLSReports interface{ Record(tlsrpt.Session) }
+
 // A Dial opens a connection, as net.Dialer.DialContext does.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -60,6 +77,11 @@ type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 type Config struct {
 	Hostname string   // our name in EHLO
 	OwnNames []string // other names under which we stand in MX records
+
+	// OwnAddresses are those that this node takes mail on. A domain whose best exchanger has one of them
+	// is a loop; an unspecified address stands for all of this machine, port 0 for any.
+	OwnAddresses []netip.AddrPort
+
 	Resolver Resolver
 	Port     int           // of hosts found by MX. Default: DefaultPort
 	TLS      *tls.Config   // roots, client certificates, versions. Default: the system's roots, TLS 1.2+
@@ -69,6 +91,15 @@ type Config struct {
 	MaxIdle  int           // default: DefaultMaxIdle
 	Log      *slog.Logger
 	Trace    trace.Recorder
+
+	// DialFrom opens a connection from an address of ours. Default: the network where Dial is unset,
+	// else Dial, whatever the source.
+	DialFrom func(ctx context.Context, source netip.Addr, network, address string) (net.Conn, error)
+
+	DANE       Validating // nil: no DANE; it then takes the place of Resolver
+	Policies   Policies   // TLS policies by domain; nil: none
+	MTASTS     MTASTS     // nil: no MTA-STS
+	TLSReports TLSReports // nil: nobody counts
 }
 
 // Timeouts bound each wait for the other side. RFC 5321 section 4.5.3.2 asks for at least the
@@ -102,10 +133,12 @@ const relayed = "2.1.9"
 
 // An Agent delivers to other hosts. It is safe for concurrent use.
 type Agent struct {
-	cfg  Config
-	own  map[string]bool // our names, lower case
-	tls  *tls.Config
-	pool *pool
+	cfg   Config
+	own   map[string]bool // our names, lower case
+	addrs []netip.AddrPort
+	tls   *tls.Config
+	pool  *pool
+	dead  *graveyard
 }
 
 // New returns an Agent. Close it when deliveries are over.
@@ -113,8 +146,9 @@ func New(cfg Config) *Agent {
 	if cfg.Port == 0 {
 		cfg.Port = DefaultPort
 	}
-	if cfg.Dial == nil {
-		cfg.Dial = new(net.Dialer).DialContext
+	cfg.setDial()
+	if cfg.DANE != nil {
+		cfg.Resolver = cfg.DANE
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -129,7 +163,7 @@ func New(cfg Config) *Agent {
 		cfg.MaxIdle = DefaultMaxIdle
 	}
 	cfg.Timeouts.fill()
-	a := &Agent{cfg: cfg, own: make(map[string]bool), tls: clientTLS(cfg.TLS)}
+	a := &Agent{cfg: cfg, own: make(map[string]bool), addrs: ownAddresses(cfg.OwnAddresses), tls: clientTLS(cfg.TLS), dead: newGraveyard()}
 	for _, name := range append([]string{cfg.Hostname}, cfg.OwnNames...) {
 		a.own[strings.ToLower(strings.TrimSuffix(name, "."))] = true
 	}
@@ -140,6 +174,24 @@ func New(cfg Config) *Agent {
 // Close says QUIT on the connections that were kept and waits for them to end. Deliveries that are
 // still on their way end by themselves.
 func (a *Agent) Close() { a.pool.close() }
+
+// setDial fills Dial and DialFrom.
+func (c *Config) setDial() {
+	if c.DialFrom == nil && c.Dial == nil {
+		c.DialFrom = func(ctx context.Context, source netip.Addr, network, address string) (net.Conn, error) {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: source.AsSlice()}}
+			return d.DialContext(ctx, network, address)
+		}
+	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
+	}
+	if c.DialFrom == nil {
+		c.DialFrom = func(ctx context.Context, _ netip.Addr, network, address string) (net.Conn, error) {
+			return c.Dial(ctx, network, address)
+		}
+	}
+}
 
 func (t *Timeouts) fill() {
 	d := DefaultTimeouts()

@@ -5,62 +5,13 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"posthaste/dns"
 	"posthaste/mail"
 )
-
-// A Destination is a set of hosts that take the mail of one or more domains.
-type Destination struct {
-	// Key names the set: the sorted host names. Domains with the same Key share hosts, so they share
-	// limits on concurrency and learn of each other's failures.
-	Key    string
-	Domain string // that was routed; empty for a fixed route
-	Hosts  []Host // best preference first, those of equal preference together
-
-	Port  int // 0: Config.Port
-	LMTP  bool
-	TLS   TLSPolicy
-	Login *Login // nil: no AUTH
-}
-
-// A Host is one mail exchanger.
-type Host struct {
-	Name       string
-	Preference uint16
-	Addrs      []netip.Addr // set for address literals; else looked up when it is tried
-}
-
-// A TLSPolicy is what a Destination asks of encryption.
-type TLSPolicy int
-
-// The policies.
-const (
-	Opportunistic TLSPolicy = iota // STARTTLS where it works, any certificate
-	Plaintext                      // never: for links that stay on this machine
-	Encrypted                      // STARTTLS always, any certificate
-	Verified                       // STARTTLS always, a certificate for the host's name from a known root
-	Implicit                       // TLS from the first byte (RFC 8314), with a certificate as for Verified
-)
-
-// A Login is how we authenticate to a smarthost.
-type Login struct{ Username, Password string }
-
-// Fixed returns the Destination of one host, by name or address literal, and port: a smarthost or
-// an LMTP server. Set TLS, LMTP and Login as needed.
-func Fixed(host string, port int) Destination {
-	host = strings.ToLower(host)
-	h := Host{Name: host}
-	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		h = Host{Name: "[" + ip.String() + "]", Addrs: []netip.Addr{ip}}
-	}
-	return Destination{Key: net.JoinHostPort(h.Name, strconv.Itoa(port)), Hosts: []Host{h}, Port: port}
-}
 
 // Route asks where domain, a name or an address literal, takes its mail (RFC 5321 section 5.1).
 //
@@ -81,34 +32,45 @@ func (a *Agent) route(ctx context.Context, domain string) (Destination, *mail.St
 	if strings.HasPrefix(domain, "[") {
 		return routeLiteral(domain)
 	}
+	required, status := a.policyOf(ctx, domain)
+	if status != nil {
+		return Destination{}, status
+	}
+	dest, status := a.exchangersOf(ctx, domain)
+	dest.policy = required
+	return dest, status
+}
+
+// exchangersOf asks the DNS for the hosts of a domain.
+func (a *Agent) exchangersOf(ctx context.Context, domain string) (Destination, *mail.Status) {
 	answer, err := a.cfg.Resolver.MX(ctx, domain)
 	switch {
 	case errors.Is(err, dns.ErrNoName):
 		return Destination{}, mail.NewStatus(550, "5.1.2", "the domain %s does not exist", domain)
 	case errors.Is(err, dns.ErrNotFound):
-		return a.routeByAddress(ctx, domain)
+		return a.routeByAddress(ctx, domain, securityOf(err, answer.Security))
 	case err != nil:
 		return Destination{}, mail.NewStatus(451, "4.4.3", "the DNS does not tell where mail for %s goes: %v", domain, err)
 	}
-	hosts, status := exchangers(domain, answer.Records, a.own)
+	hosts, status := exchangers(domain, answer.Records, a.own, a.ownHosts(ctx, answer.Records))
 	if status != nil {
 		return Destination{}, status
 	}
-	return Destination{Key: keyOf(hosts), Domain: domain, Hosts: hosts}, nil
+	return Destination{Key: keyOf(hosts), Domain: domain, Hosts: hosts, mx: answer.Security, expanded: answer.Name}, nil
 }
 
 // routeByAddress takes the domain itself as its exchanger when it has an address ("implicit MX").
-func (a *Agent) routeByAddress(ctx context.Context, domain string) (Destination, *mail.Status) {
-	_, err := a.cfg.Resolver.Host(ctx, domain)
+func (a *Agent) routeByAddress(ctx context.Context, domain string, absence dns.Security) (Destination, *mail.Status) {
+	answer, err := a.cfg.Resolver.Host(ctx, domain)
 	switch {
 	case errors.Is(err, dns.ErrNotFound):
 		return Destination{}, mail.NewStatus(550, "5.1.2", "the domain %s has neither MX records nor an address", domain)
 	case err != nil:
 		return Destination{}, mail.NewStatus(451, "4.4.3", "the DNS does not tell the address of %s: %v", domain, err)
-	case a.own[domain]:
+	case a.own[domain] || a.isOwn(answer.Records, a.cfg.Port):
 		return Destination{}, loop(domain)
 	}
-	return Destination{Key: domain, Domain: domain, Hosts: []Host{{Name: domain}}}, nil
+	return Destination{Key: domain, Domain: domain, Hosts: []Host{{Name: domain}}, mx: absence}, nil
 }
 
 // routeLiteral routes "[192.0.2.1]" and "[IPv6:2001:db8::1]" (RFC 5321 section 4.1.3).
@@ -126,8 +88,9 @@ func routeLiteral(domain string) (Destination, *mail.Status) {
 	return Destination{Key: host.Name, Domain: domain, Hosts: []Host{host}}, nil
 }
 
-// exchangers decides which hosts remain of a domain's MX records when own are our names.
-func exchangers(domain string, records []dns.MX, own map[string]bool) ([]Host, *mail.Status) {
+// exchangers decides which hosts remain of a domain's MX records when own are our names and here the
+// names that lead to addresses of ours.
+func exchangers(domain string, records []dns.MX, own, here map[string]bool) ([]Host, *mail.Status) {
 	if len(records) == 1 && records[0].Null() {
 		return nil, mail.NewStatus(556, "5.1.10", "the domain %s takes no mail (null MX)", domain)
 	}
@@ -135,7 +98,7 @@ func exchangers(domain string, records []dns.MX, own map[string]bool) ([]Host, *
 	slices.SortStableFunc(records, func(x, y dns.MX) int { return cmp.Compare(x.Preference, y.Preference) })
 	var hosts []Host
 	for _, mx := range records {
-		if own[mx.Host] {
+		if own[mx.Host] || here[mx.Host] {
 			return betterThan(mx.Preference, hosts, domain)
 		}
 		known := slices.ContainsFunc(hosts, func(h Host) bool { return h.Name == mx.Host })
@@ -163,15 +126,6 @@ func loop(domain string) *mail.Status {
 	return mail.NewStatus(554, "5.4.6", "mail for %s comes back to us: the DNS names us as its best host, but it is no domain of ours; add it with \"domain add\", or correct its MX records", domain)
 }
 
-func keyOf(hosts []Host) string {
-	names := make([]string, len(hosts))
-	for i, h := range hosts {
-		names[i] = h.Name
-	}
-	slices.Sort(names)
-	return strings.Join(names, ",")
-}
-
 // shuffled returns hosts by preference, with those of equal preference in random order to share
 // their load.
 func shuffled(hosts []Host) []Host {
@@ -181,29 +135,11 @@ func shuffled(hosts []Host) []Host {
 	return hosts
 }
 
-// addresses returns where h is to be tried, IPv6 and IPv4 in turn, so that a broken family costs one
-// attempt only.
-func (a *Agent) addresses(ctx context.Context, h Host) ([]netip.Addr, *mail.Status) {
-	if len(h.Addrs) > 0 {
-		return h.Addrs, nil
+// securityOf returns the DNSSEC state of an absence.
+func securityOf(err error, fallback dns.Security) dns.Security {
+	var absent *dns.Error
+	if errors.As(err, &absent) {
+		return absent.Security
 	}
-	answer, err := a.cfg.Resolver.Host(ctx, h.Name)
-	switch {
-	case errors.Is(err, dns.ErrNotFound):
-		return nil, mail.NewStatus(550, "5.4.4", "the mail host %s has no address", h.Name)
-	case err != nil:
-		return nil, mail.NewStatus(451, "4.4.3", "the DNS does not tell the address of the mail host %s: %v", h.Name, err)
-	}
-	six := slices.DeleteFunc(slices.Clone(answer.Records), netip.Addr.Is4)
-	four := slices.DeleteFunc(answer.Records, netip.Addr.Is6)
-	var addrs []netip.Addr
-	for i := range max(len(six), len(four)) {
-		if i < len(six) {
-			addrs = append(addrs, six[i])
-		}
-		if i < len(four) {
-			addrs = append(addrs, four[i])
-		}
-	}
-	return addrs[:min(len(addrs), maxAddresses)], nil
+	return fallback
 }

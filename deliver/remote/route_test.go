@@ -119,9 +119,9 @@ func TestAddressesAlternateBetweenFamilies(t *testing.T) {
 	for _, ip := range []string{"192.0.2.1", "192.0.2.2", "2001:db8::1", "192.0.2.3"} {
 		w.dns.Addr("a.test", ip)
 	}
-	addrs, status := w.agent.addresses(t.Context(), Host{Name: "a.test"})
+	addrs, status := w.agent.addresses(t.Context(), Destination{}, Host{Name: "a.test"})
 	var got []string
-	for _, a := range addrs {
+	for _, a := range addrs.Records {
 		got = append(got, a.String())
 	}
 	if want := []string{"2001:db8::1", "192.0.2.1", "192.0.2.2", "192.0.2.3"}; status != nil || !slices.Equal(got, want) {

@@ -24,8 +24,11 @@ type session struct {
 	lmtp     bool
 	ext      extensions
 
-	secured  string // "TLS 1.3", or empty
-	verified error  // why the certificate does not prove the host's name; nil where it does
+	demand    demand
+	helo      string // our name
+	secured   string // "TLS 1.3", or empty
+	verified  error  // why the certificate does not prove who the host is; nil where it does
+	handshake error  // why there is no TLS though it was tried
 
 	open         bool // a transaction was begun and not ended: RSET comes first
 	dead         bool // of no more use
@@ -62,6 +65,9 @@ func (s *session) peer() string { return s.host.Name }
 func (s *session) address() string { return peerName(s.host, s.addr) }
 
 func peerName(h Host, addr netip.AddrPort) string {
+	if h.Socket != "" {
+		return h.Socket
+	}
 	if len(h.Addrs) > 0 {
 		return addr.String()
 	}
@@ -99,4 +105,11 @@ func (s *session) quit() {
 	}
 	s.dead = true
 	s.conn.Close()
+}
+
+// fitForRequireTLS tells whether a message with REQUIRETLS may go this way: encrypted, to a host that
+// proved to be one of the domain's, and that promises the same for the rest of the way (RFC 8689
+// section 4.2.1).
+func (s *session) fitForRequireTLS() bool {
+	return s.secured != "" && s.verified == nil && (s.demand.proven || s.demand.sts != nil && s.demand.sts.Matches(s.host.Name)) && s.ext.requireTLS
 }

@@ -55,6 +55,10 @@ func (a *Agent) traceNoAddress(j *job, h Host, status *mail.Status) {
 	a.record(j, trace.Event{Step: trace.DNS, Peer: h.Name, Asked: "A, AAAA " + h.Name, Answered: status.Error(), Text: status.Text})
 }
 
+func (a *Agent) traceUnfit(j *job, h Host, fail *failure) {
+	a.record(j, trace.Event{Step: trace.Connect, Peer: h.Name, Answered: fail.status.Error(), Text: "did not connect to " + h.Name + ": " + fail.status.Text})
+}
+
 func (a *Agent) traceConnectFailed(j *job, h Host, addr netip.AddrPort, fail *failure, took time.Duration, next string) {
 	a.cfg.Log.Debug("host failed", "qid", j.env.ID, "peer", peerName(h, addr), "status", fail.status.Error())
 	text := "could not use " + peerName(h, addr) + ": " + fail.status.Text
@@ -71,7 +75,7 @@ func (a *Agent) traceConnected(j *job, s *session, took time.Duration) {
 	case s.secured == "":
 		text += "not encrypted"
 	case s.verified == nil:
-		text += "encrypted with " + s.secured + ", its certificate proves its name"
+		text += "encrypted with " + s.secured + ", its certificate proves its name" + s.because()
 	default:
 		reason = s.verified.Error()
 		text += "encrypted with " + s.secured + ", though its certificate does not prove its name"
