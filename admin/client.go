@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -172,6 +173,47 @@ func readLines[Resp any](ctx context.Context, c *Client, name string, body io.Re
 		}
 	}
 }
+
+// Lines runs an operation and yields the JSON of its answers as it came, each valid until the next.
+// An error ends it.
+func Lines(ctx context.Context, c *Client, name string, request any) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		body, err := json.Marshal(request)
+		if err != nil {
+			yield(nil, fmt.Errorf("admin: %s: %w", name, err))
+			return
+		}
+		response, err := c.post(ctx, name, bytes.NewReader(body))
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer response.Close()
+		lines := bufio.NewScanner(response)
+		lines.Buffer(make([]byte, 0, 64<<10), maxLine)
+		for lines.Scan() {
+			item, isItem := bytes.CutPrefix(lines.Bytes(), []byte(`{"item":`))
+			if isItem {
+				if !yield(item[:len(item)-1], nil) {
+					return
+				}
+				continue
+			}
+			var last line
+			switch err := json.Unmarshal(lines.Bytes(), &last); {
+			case err != nil:
+				yield(nil, fmt.Errorf("admin: %s: %w", name, err))
+			case last.Error != "":
+				yield(nil, errors.New(last.Error))
+			}
+			return
+		}
+		yield(nil, fmt.Errorf("admin: %s: the node went away before it had answered: %w", name, errors.Join(lines.Err(), io.ErrUnexpectedEOF)))
+	}
+}
+
+// maxLine bounds one answer: an entry of 100,000 recipients with long answers is large.
+const maxLine = 256 << 20
 
 func (c *Client) post(ctx context.Context, name string, body io.Reader) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://posthaste/"+name, body)

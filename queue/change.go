@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"posthaste/kv"
 	"posthaste/mail"
@@ -33,8 +37,10 @@ type Change struct {
 	Edit      Edit
 }
 
-// changeBatch is how many entries of a shard one commit changes.
-const changeBatch = 200
+const (
+	changeBatch  = 200 // entries of a shard that one commit changes
+	changeShards = 8   // shards that are changed at the same time
+)
 
 // Do does c to the entries named, and returns an error for each that could not be changed: ErrNoEntry,
 // or why.
@@ -43,20 +49,36 @@ func (q *Queue) Do(ctx context.Context, c Change, ids []mail.QueueID) map[mail.Q
 	for _, id := range ids {
 		shards[shardOf(id)] = append(shards[shardOf(id)], id)
 	}
-	failed := map[mail.QueueID]error{}
+	f := failures{all: map[mail.QueueID]error{}}
+	var work errgroup.Group
+	work.SetLimit(changeShards)
 	for shard, ids := range shards {
-		for len(ids) > 0 {
-			n := min(len(ids), changeBatch)
-			q.changeSome(ctx, c, shard, ids[:n], failed)
-			ids = ids[n:]
-		}
+		work.Go(func() error {
+			for some := range slices.Chunk(ids, changeBatch) {
+				q.changeSome(ctx, c, shard, some, &f)
+			}
+			return nil
+		})
 	}
-	return failed
+	work.Wait()
+	return f.all
+}
+
+// failures gathers what could not be changed.
+type failures struct {
+	mu  sync.Mutex // guards all
+	all map[mail.QueueID]error
+}
+
+func (f *failures) add(id mail.QueueID, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all[id] = err
 }
 
 // changeSome changes entries of one shard in one commit. When that is too large, or one of them
 // cannot be read, each gets its own.
-func (q *Queue) changeSome(ctx context.Context, c Change, shard int, ids []mail.QueueID, failed map[mail.QueueID]error) {
+func (q *Queue) changeSome(ctx context.Context, c Change, shard int, ids []mail.QueueID, failed *failures) {
 	now := time.Now()
 	var changed []*Entry
 	var problems map[mail.QueueID]error
@@ -80,12 +102,12 @@ func (q *Queue) changeSome(ctx context.Context, c Change, shard int, ids []mail.
 	}
 	if err != nil {
 		for _, id := range ids {
-			failed[id] = fmt.Errorf("queue: %s %s: %w", c.Verb, id, err)
+			failed.add(id, fmt.Errorf("queue: %s %s: %w", c.Verb, id, err))
 		}
 		return
 	}
 	for id, err := range problems {
-		failed[id] = err
+		failed.add(id, err)
 	}
 	for _, e := range changed {
 		q.changed(c, e, now)

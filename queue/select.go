@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"time"
@@ -23,6 +24,12 @@ type Filter struct {
 
 // ErrNoChoice means that a change of all entries was asked for without saying so.
 var ErrNoChoice = errors.New("queue: no entry is chosen: name IDs, or say what to choose by, or --all")
+
+// Chooses tells whether f chooses entry id, or returns ErrNoEntry.
+func (q *Queue) Chooses(ctx context.Context, f Filter, id mail.QueueID) (bool, error) {
+	e, err := q.Show(ctx, id)
+	return err == nil && f.chooses(e, time.Now()), err
+}
 
 // Empty tells whether f chooses everything.
 func (f Filter) Empty() bool { return f == Filter{} }
