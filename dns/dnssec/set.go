@@ -2,6 +2,7 @@ package dnssec
 
 import (
 	"slices"
+	"strings"
 
 	wire "github.com/miekg/dns"
 )
@@ -17,9 +18,9 @@ type Set struct {
 	Signatures []*wire.RRSIG
 }
 
-// String returns "MX record of north.test.".
+// String returns "MX record at north.test".
 func (s Set) String() string {
-	return wire.TypeToString[s.Type] + " record (" + s.Name + ")"
+	return wire.TypeToString[s.Type] + " record at " + strings.TrimSuffix(s.Name, ".")
 }
 
 // Sets sorts a section of a reply into sets. It makes the owners of the records canonical.

@@ -13,6 +13,7 @@ import (
 const (
 	signedSince = time.Hour
 	signedUntil = 7 * 24 * time.Hour
+	signedWrong = 2 * 24 * time.Hour // by so much an expired signature is late, more than unbound forgives
 )
 
 // A Signing says how a zone is signed, and what is wrong with it. The zero Signing is a good one: ECDSA
@@ -30,8 +31,8 @@ type Signing struct {
 	NoDS         bool // the parent has no DS records: signed, but an island
 	WrongDS      bool // they name another key
 	UnknownDS    bool // they name an algorithm that nobody knows
-	Expired      bool // its signatures were good until an hour ago
-	Future       bool // they will be good in an hour
+	Expired      bool // its signatures were good until two days ago
+	Future       bool // they will be good in two days
 	BadSignature bool // its records changed after they were signed
 	NoSignature  bool // its records, its keys excepted, lost their signatures
 	NoDenial     bool // it proves no absence
@@ -158,9 +159,9 @@ func (z *zone) sign(set []wire.RR) []wire.RR {
 	from, to := now.Add(-signedSince), now.Add(signedUntil)
 	switch {
 	case z.Expired:
-		from, to = now.Add(-signedUntil), now.Add(-signedSince)
+		from, to = now.Add(-signedUntil), now.Add(-signedWrong)
 	case z.Future:
-		from = now.Add(signedSince)
+		from = now.Add(signedWrong)
 	}
 	h := set[0].Header()
 	sig := &wire.RRSIG{
