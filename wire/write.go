@@ -46,6 +46,14 @@ func (c *Conn) Flush() error {
 	return c.werr
 }
 
+// AbandonOutput forgets what was not sent and why, so that what the peer said before it stopped reading can
+// still be read. Nothing can be sent afterwards.
+func (c *Conn) AbandonOutput() {
+	c.out.r = c.out.w
+	c.out.release()
+	c.werr = nil
+}
+
 func (c *Conn) flush() {
 	if c.out.len() > 0 {
 		c.send(c.out.bytes())

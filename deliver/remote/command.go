@@ -3,6 +3,7 @@ package remote
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"posthaste/mail"
 	"posthaste/smtp"
@@ -24,6 +25,12 @@ func mailLine(env mail.Envelope, send transfer, ext extensions) string {
 	if env.RequireTLS && ext.requireTLS {
 		b.WriteString(" REQUIRETLS")
 	}
+	if ext.priority && env.Priority != 0 {
+		fmt.Fprintf(&b, " MT-PRIORITY=%d", env.Priority)
+	}
+	if ext.deliverBy && env.ByMode != "" {
+		b.WriteString(" BY=" + by(env, time.Now()))
+	}
 	if ext.dsn && env.Ret != "" {
 		b.WriteString(" RET=" + string(env.Ret))
 	}
@@ -31,6 +38,16 @@ func mailLine(env mail.Envelope, send transfer, ext extensions) string {
 		b.WriteString(" ENVID=" + smtp.EncodeXtext(env.EnvID))
 	}
 	return b.String()
+}
+
+// by returns the time left until the deadline and what happens then (RFC 2852 section 4.1.1).
+func by(env mail.Envelope, now time.Time) string {
+	left := int64(env.DeliverBy.Sub(now) / time.Second)
+	text := fmt.Sprintf("%d;%s", max(-maxBy, min(left, maxBy)), env.ByMode)
+	if env.ByTrace {
+		text += "T"
+	}
+	return text
 }
 
 // rcptLine returns the RCPT command with the DSN parameters as the sender gave them

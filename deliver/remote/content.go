@@ -3,6 +3,7 @@ package remote
 import (
 	"bytes"
 	"io"
+	"time"
 
 	"posthaste/mail"
 	"posthaste/message"
@@ -46,6 +47,9 @@ func (j *job) prepare(s *session, todo []int) (transfer, []int, *failure) {
 	if j.env.RequireTLS && s.host.Socket == "" && !s.fitForRequireTLS() {
 		return transfer{}, nil, &failure{mail.NewStatus(550, "5.7.30", "the sender requires TLS on the whole way, and %s does not provide it", s.peer())}
 	}
+	if fail := j.tooLate(s, time.Now()); fail != nil {
+		return transfer{}, nil, fail
+	}
 	send := transfer{bdat: ext.chunking}
 	send.utf8, todo = j.needUTF8(s, todo)
 	if len(todo) == 0 {
@@ -60,6 +64,24 @@ func (j *job) prepare(s *session, todo []int) (transfer, []int, *failure) {
 		return send, nil, nil
 	}
 	return send, todo, nil
+}
+
+// tooLate refuses a host that cannot keep to the deadline of a message that is to be returned rather than
+// delivered late (RFC 2852 sections 4.1.4 and 4.2).
+func (j *job) tooLate(s *session, now time.Time) *failure {
+	if j.env.ByMode != mail.ByReturn || s.lmtp {
+		return nil
+	}
+	left := j.env.DeliverBy.Sub(now)
+	switch {
+	case left < time.Second:
+		return &failure{mail.NewStatus(550, "5.4.7", "the deadline that the sender set has passed")}
+	case !s.ext.deliverBy:
+		return &failure{mail.NewStatus(550, "5.4.7", "the sender set a deadline, and %s does not keep to such", s.peer())}
+	case left < s.ext.minBy:
+		return &failure{mail.NewStatus(550, "5.4.7", "only %s are left of the sender's deadline, and %s asks for %s", left.Round(time.Second), s.peer(), s.ext.minBy)}
+	}
+	return nil
 }
 
 // needUTF8 tells whether the transaction needs SMTPUTF8. Recipients that need it of a host without

@@ -18,6 +18,7 @@ type job struct {
 	outcomes []*mail.Status // nil: no outcome yet
 	failures []*mail.Status
 	attempts int
+	probe    bool // only ask about the recipient
 }
 
 // Deliver hands content to the hosts of dest for each of rcpts, and returns an outcome for each, in
@@ -107,7 +108,7 @@ func (a *Agent) reuse(ctx context.Context, j *job, hosts []Host) (done bool) {
 			if fail == nil {
 				return true
 			}
-			if s.replies > 0 {
+			if s.replies > 0 && fail != errAgain {
 				j.failures = append(j.failures, fail.status)
 			}
 		}
@@ -121,15 +122,24 @@ func (a *Agent) tryTarget(ctx context.Context, j *job, t target) (done bool) {
 	if j.attempts++; j.attempts > maxAttempts || ctx.Err() != nil {
 		return true
 	}
-	s, fail := a.connect(ctx, j, t)
-	if fail == nil {
-		fail = a.converse(ctx, j, s)
+	for {
+		todo := len(j.pending())
+		s, fail := a.connect(ctx, j, t)
+		if fail == nil {
+			fail = a.converse(ctx, j, s)
+		}
+		if fail == errAgain && len(j.pending()) < todo {
+			continue // the host takes the rest on another connection
+		}
+		if fail != nil {
+			j.failures = append(j.failures, fail.status)
+		}
+		return fail == nil
 	}
-	if fail != nil {
-		j.failures = append(j.failures, fail.status)
-	}
-	return fail == nil
 }
+
+// errAgain says that a host takes no more transactions on one connection (RFC 9422 section 4.1).
+var errAgain = &failure{mail.NewStatus(451, "4.4.2", "the host takes fewer messages on a connection than this one needs")}
 
 // converse runs as many transactions as the recipients without outcome need. It returns nil when
 // none is left; the session then waits for the next message.
@@ -148,13 +158,59 @@ func (a *Agent) converse(ctx context.Context, j *job, s *session) (fail *failure
 		if len(todo) == 0 {
 			return nil
 		}
-		if fail := s.transact(j, todo[:min(len(todo), maxRecipients)]); fail != nil {
+		if s.full() {
+			return errAgain
+		}
+		if fail := s.transact(j, s.batch(j, todo)); fail != nil {
 			return fail
 		}
 		if s.dead && len(j.pending()) > 0 {
 			return &failure{mail.NewStatus(451, "4.4.2", "%s closed the connection before it took all recipients", s.peer())}
 		}
 	}
+}
+
+// batch returns those of todo that go into one transaction, as many as the host takes.
+func (s *session) batch(j *job, todo []int) []int {
+	limit := maxRecipients
+	if l := s.ext.limits.rcpts; l > 0 {
+		limit = min(limit, l)
+	}
+	if s.ext.limits.domains == 0 && s.ext.dsn {
+		return todo[:min(len(todo), limit)]
+	}
+	var batch []int
+	domains := make(map[string]bool)
+	for _, i := range todo {
+		domain := j.rcpts[i].Address.Domain
+		if len(batch) == limit {
+			break
+		}
+		if s.unreported(j, i) != s.unreported(j, todo[0]) {
+			continue
+		}
+		if s.ext.limits.domains == 0 {
+			batch = append(batch, i)
+			continue
+		}
+		if !domains[domain] && len(domains) == s.ext.limits.domains {
+			continue
+		}
+		domains[domain] = true
+		batch = append(batch, i)
+	}
+	return batch
+}
+
+// unreported tells whether recipient i, for whom no report is wanted, must travel with a null reverse-path
+// because the host does not know NOTIFY=NEVER (RFC 3461 section 5.2.2 d).
+func (s *session) unreported(j *job, i int) bool {
+	return !s.ext.dsn && !s.lmtp && j.rcpts[i].Notify&mail.NotifyNever != 0
+}
+
+// full tells whether the session has had all transactions that the host takes on one connection.
+func (s *session) full() bool {
+	return s.ext.limits.mails > 0 && s.transactions >= s.ext.limits.mails
 }
 
 // pending returns the indexes of the recipients without an outcome.

@@ -45,7 +45,7 @@ func (p *pool) take(key string) *session {
 // put keeps s for the next message, or ends it.
 func (p *pool) put(s *session) {
 	p.mu.Lock()
-	keep := !p.closed && p.idle > 0 && !s.dead && s.transactions < maxTransactions &&
+	keep := !p.closed && p.idle > 0 && !s.dead && !s.full() && s.transactions < maxTransactions &&
 		p.count < p.max && len(p.byHost[s.key]) < maxIdlePerHost
 	if keep {
 		p.quitting.Add(1)

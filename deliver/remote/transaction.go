@@ -12,6 +12,9 @@ import (
 // outcomes; recipients that are left without one wait for another transaction, on this session when
 // it returns nil. A failure is of the host: the next one may take those without outcome.
 func (s *session) transact(j *job, todo []int) *failure {
+	if j.probe {
+		return s.ask(j)
+	}
 	send, todo, fail := j.prepare(s, todo)
 	if fail != nil || len(todo) == 0 {
 		return fail
@@ -38,7 +41,11 @@ func (s *session) envelope(j *job, todo []int, send transfer) (accepted []int, d
 		lines = append(lines, "RSET")
 	}
 	first := len(lines) // of MAIL
-	lines = append(lines, mailLine(j.env, send, s.ext))
+	env := j.env
+	if s.unreported(j, todo[0]) {
+		env.From = mail.ReversePath{}
+	}
+	lines = append(lines, mailLine(env, send, s.ext))
 	for _, i := range todo {
 		lines = append(lines, rcptLine(j.rcpts[i], s.ext))
 	}
@@ -182,7 +189,7 @@ func (s *session) sendData(j *job, accepted []int, send transfer, reply *mail.St
 		return nil
 	}
 	if err := writeStuffed(s.conn, send.bytes); err != nil {
-		return s.failed("while it took the content", err) // without its end nothing was accepted
+		return s.cutShort(j, accepted, err) // without its end nothing was accepted
 	}
 	s.conn.WriteString(".\r\n")
 	s.finish(j, accepted)
@@ -199,7 +206,7 @@ func (s *session) sendChunks(j *job, accepted []int, send transfer) *failure {
 		reply, err := s.read(s.timeouts.Block)
 		switch {
 		case err != nil:
-			return s.failed("while it took the content", err)
+			return s.cutShort(j, accepted, err)
 		case reply.Code == 421:
 			return &failure{reply}
 		case reply.Permanent():
@@ -214,6 +221,22 @@ func (s *session) sendChunks(j *job, accepted []int, send transfer) *failure {
 	s.conn.Write(rest)
 	s.finish(j, accepted)
 	return nil
+}
+
+// cutShort looks for what the host said before it took no more of the content: some answer "552 too
+// large" in the middle and hang up. Anything but a refusal is no answer.
+func (s *session) cutShort(j *job, accepted []int, err error) *failure {
+	s.conn.AbandonOutput()
+	reply, lost := s.read(s.timeouts.Data)
+	fail := s.failed("while it took the content", err)
+	switch {
+	case lost != nil || reply.Code < 400:
+		return fail
+	case reply.Code == 421:
+		return &failure{reply}
+	}
+	j.decide(accepted, reply)
+	return &failure{reply}
 }
 
 // finish reads the reply to the end of the content: one, or from LMTP one for each recipient that
