@@ -103,8 +103,8 @@ type incoming struct {
 }
 
 // CheckRecipient asks the policy about one recipient.
-func (i incoming) CheckRecipient(ctx context.Context, s *smtpd.Session, _ mail.Envelope, to mail.Recipient) error {
-	return i.policy.CheckRecipient(ctx, s.Origin, to.Address)
+func (i incoming) CheckRecipient(ctx context.Context, s *smtpd.Session, _ mail.Envelope, to mail.Recipient) (smtpd.Fate, error) {
+	return smtpd.Fate{}, i.policy.CheckRecipient(ctx, s.Origin, to.Address)
 }
 
 // Accept has the policy take a message over.
@@ -125,12 +125,12 @@ func (u submission) CheckSender(ctx context.Context, s *smtpd.Session, env mail.
 }
 
 // CheckRecipient refuses at once what can never arrive: recipients of ours that do not exist.
-func (u submission) CheckRecipient(ctx context.Context, s *smtpd.Session, _ mail.Envelope, to mail.Recipient) error {
+func (u submission) CheckRecipient(ctx context.Context, s *smtpd.Session, _ mail.Envelope, to mail.Recipient) (smtpd.Fate, error) {
 	target, err := u.directory.Resolve(ctx, to.Address)
 	if err != nil || target.Kind == directory.KindRemote || target.Kind == directory.KindRelay {
-		return err
+		return smtpd.Fate{}, err
 	}
-	return u.local.CheckRecipient(ctx, to.Address)
+	return smtpd.Fate{}, u.local.CheckRecipient(ctx, to.Address)
 }
 
 // Accept grooms the message and queues it.

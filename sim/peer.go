@@ -54,14 +54,14 @@ func (w *World) Peer(name, domain string) *Peer {
 }
 
 // CheckRecipient implements smtpd.Recipients.
-func (p *Peer) CheckRecipient(_ context.Context, _ *smtpd.Session, env mail.Envelope, to mail.Recipient) error {
+func (p *Peer) CheckRecipient(_ context.Context, _ *smtpd.Session, env mail.Envelope, to mail.Recipient) (smtpd.Fate, error) {
 	if p.Answer == nil {
-		return nil
+		return smtpd.Fate{}, nil
 	}
 	if s := p.Answer(env, to.Address); s != nil {
-		return s
+		return smtpd.Fate{}, s
 	}
-	return nil
+	return smtpd.Fate{}, nil
 }
 
 // Accept implements smtpd.Acceptor.

@@ -1,9 +1,11 @@
 package smtpd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"posthaste/auth/sasl"
 	"posthaste/mail"
@@ -19,9 +21,9 @@ func (s *session) handle(ctx context.Context, line []byte) error {
 	}
 	switch command.Verb {
 	case "EHLO", "HELO", "LHLO":
-		s.helo(command)
+		s.helo(ctx, command)
 	case "MAIL":
-		s.mail(ctx, command.Arg)
+		return s.mail(ctx, command.Arg)
 	case "RCPT":
 		s.rcpt(ctx, command.Arg)
 	case "DATA":
@@ -42,12 +44,15 @@ func (s *session) handle(ctx context.Context, line []byte) error {
 	case "AUTH":
 		return s.auth(ctx, command.Arg)
 	case "VRFY":
-		s.noise++
-		s.say(252, "2.1.5", "send mail to find out")
+		s.vrfy(ctx, command.Arg)
+	case "ETRN":
+		s.etrn(ctx, command.Arg)
+	case "XCLIENT":
+		return s.xclient(ctx, command.Arg)
 	case "HELP":
 		s.noise++
 		s.say(214, "2.0.0", "see RFC 5321\nEHLO lists what this server can do")
-	case "EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML":
+	case "EXPN", "TURN", "SEND", "SOML", "SAML":
 		s.bad(mail.NewStatus(502, "5.5.1", command.Verb+" is not implemented"))
 	case "GET", "POST", "PUT", "CONNECT", "OPTIONS":
 		// A web browser that was sent here to make it speak SMTP.
@@ -59,7 +64,7 @@ func (s *session) handle(ctx context.Context, line []byte) error {
 }
 
 // helo begins the dialogue, anew if there was one (RFC 5321 section 4.1.4).
-func (s *session) helo(c smtp.Command) {
+func (s *session) helo(ctx context.Context, c smtp.Command) {
 	if (c.Verb == "LHLO") != (s.cfg.Mode == LMTP) {
 		want := "EHLO"
 		if s.cfg.Mode == LMTP {
@@ -75,7 +80,17 @@ func (s *session) helo(c smtp.Command) {
 	}
 	s.noise++
 	s.reset()
-	s.info.Origin.Helo = name
+	s.info.Origin.Helo = cmp.Or(s.proxied.helo, name)
+	if s.cfg.Door != nil {
+		if err := s.cfg.Door.CheckHelo(ctx, &s.info); err != nil {
+			s.refused++
+			status := s.statusOf(err, "cannot check what a client calls itself")
+			s.traceRefusedClient(status)
+			s.greeted = false
+			s.reply(status)
+			return
+		}
+	}
 	s.greeted, s.extended = true, c.Verb != "HELO"
 	s.traceConnect()
 	if !s.extended {
@@ -89,7 +104,22 @@ func (s *session) helo(c smtp.Command) {
 func (s *session) extensions() []string {
 	lines := []string{
 		s.cfg.Hostname, "PIPELINING", fmt.Sprintf("SIZE %d", s.cfg.MaxSize), "8BITMIME", "SMTPUTF8",
-		"ENHANCEDSTATUSCODES", "CHUNKING", "BINARYMIME", "DSN", fmt.Sprintf("LIMITS RCPTMAX=%d", s.cfg.MaxRecipients),
+		"ENHANCEDSTATUSCODES", "CHUNKING", "BINARYMIME", "DSN", s.limits(), "MT-PRIORITY",
+	}
+	if s.cfg.Mode != LMTP {
+		lines = append(lines, s.deliverBy())
+	}
+	if s.cfg.Mode == Submission {
+		lines = append(lines, fmt.Sprintf("FUTURERELEASE %d %s", int64(s.cfg.MaxHold/time.Second), smtp.HoldTime(time.Now().Add(s.cfg.MaxHold))))
+	}
+	if s.cfg.Mode != LMTP && s.conn.TLS() != nil {
+		lines = append(lines, "REQUIRETLS")
+	}
+	if s.cfg.Flush != nil {
+		lines = append(lines, "ETRN")
+	}
+	if s.mayXClient() {
+		lines = append(lines, s.xclientLine())
 	}
 	if s.cfg.TLS != nil && s.conn.TLS() == nil {
 		lines = append(lines, "STARTTLS")
@@ -98,6 +128,23 @@ func (s *session) extensions() []string {
 		lines = append(lines, "AUTH "+strings.Join(sasl.Mechanisms(s.conn.TLS(), s.cfg.PlaintextAuth), " "))
 	}
 	return lines
+}
+
+// limits announces RFC 9422.
+func (s *session) limits() string {
+	line := fmt.Sprintf("LIMITS RCPTMAX=%d", s.cfg.MaxRecipients)
+	if s.cfg.MaxMessages > 0 {
+		line += fmt.Sprintf(" MAILMAX=%d", s.cfg.MaxMessages)
+	}
+	return line
+}
+
+// deliverBy announces RFC 2852, with the minimum where there is one.
+func (s *session) deliverBy() string {
+	if s.cfg.MinDeliverBy == 0 {
+		return "DELIVERBY"
+	}
+	return fmt.Sprintf("DELIVERBY %d", int64(s.cfg.MinDeliverBy/time.Second))
 }
 
 func (s *session) starttls(ctx context.Context, arg string) error {

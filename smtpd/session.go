@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -44,14 +45,15 @@ type session struct {
 	info Session
 	peer string // for log and trace
 
-	greeted  bool // EHLO, HELO or LHLO was given, since TLS if there is TLS
-	extended bool // EHLO or LHLO
+	proxied  xclient // what XCLIENT said
+	greeted  bool    // EHLO, HELO or LHLO was given, since TLS if there is TLS
+	extended bool    // EHLO or LHLO
 	tx       *transaction
 
 	errors, refused, noise int
 	loginFailures          int
 	connected              bool   // the trace says so
-	taken                  int    // messages
+	mails, taken           int    // MAIL commands, messages taken
 	out                    []byte // a reply being printed
 
 	began  time.Time
@@ -63,14 +65,20 @@ var errQuit = errors.New("smtpd: session is over")
 
 func newSession(srv *Server, nc net.Conn) *session {
 	conn := wire.New(nc, wire.Config{MaxLine: maxCommand, ReadTimeout: commandTimeout, WriteTimeout: writeTimeout})
-	s := &session{srv: srv, cfg: &srv.cfg, conn: conn, began: time.Now()}
-	s.info = Session{ID: strconv.FormatUint(rand.Uint64(), 36), Mode: srv.cfg.Mode}
-	s.info.Origin.IP = conn.RemoteAddr().Addr()
-	s.peer = "local"
-	if s.info.Origin.IP.IsValid() {
-		s.peer = s.info.Origin.IP.String()
-	}
+	s := &session{srv: srv, cfg: srv.cfg.Load(), conn: conn, began: time.Now()}
+	s.info = Session{ID: strconv.FormatUint(rand.Uint64(), 36), Mode: s.cfg.Mode}
+	s.setClient(conn.RemoteAddr().Addr())
 	return s
+}
+
+// setClient notes who the client is.
+func (s *session) setClient(ip netip.Addr) {
+	s.info.Origin.IP = ip
+	s.info.Trusted = wire.Contains(s.cfg.Trusted, ip)
+	s.peer = "local"
+	if ip.IsValid() {
+		s.peer = ip.String()
+	}
 }
 
 // run is the whole session.
@@ -117,12 +125,33 @@ func (s *session) greet(ctx context.Context) error {
 			return err
 		}
 	}
+	return s.welcome(ctx)
+}
+
+// welcome greets a client that may come in; another is told why not, and the session is over.
+func (s *session) welcome(ctx context.Context) error {
+	if s.cfg.Door != nil {
+		if err := s.cfg.Door.CheckClient(ctx, &s.info); err != nil {
+			return s.bye(s.refuseClient(err))
+		}
+	}
 	protocol := " ESMTP "
 	if s.cfg.Mode == LMTP {
 		protocol = " LMTP "
 	}
 	s.say(220, "", s.cfg.Hostname+protocol+"Posthaste")
 	return nil
+}
+
+// refuseClient returns the greeting of a client that may not come in: 554 or 421, the codes that RFC 5321
+// section 4.3.2 has there.
+func (s *session) refuseClient(err error) *mail.Status {
+	status := *s.statusOf(err, "cannot check a client")
+	s.traceRefusedClient(&status)
+	if status.Code = 421; status.Enhanced != "" && status.Enhanced[0] == '5' {
+		status.Code = 554
+	}
+	return &status
 }
 
 // readCommand waits for a command line. What is wrong with the line itself is answered here.

@@ -268,9 +268,10 @@ func FuzzSession(f *testing.F) {
 	f.Add("LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@north.test>\r\nRCPT TO:<full@north.test>\r\nBDAT 3\r\nabcBDAT 1 LAST\r\nx", uint8(1))
 	f.Add("EHLO c\r\nAUTH PLAIN AGFubgBzZWNyZXQ=\r\nAUTH LOGIN\r\n*\r\nVRFY x\r\nHELP\r\n", uint8(2))
 	f.Add(begin+"DATA\r\na\nb\r\n.\r\nBDAT x\r\n", uint8(0))
+	f.Add("EHLO c\r\nETRN x.test\r\nXCLIENT NAME=x ADDR=192.0.2.1\r\nEHLO d\r\nVRFY x\r\nMAIL FROM:<a@b> MT-PRIORITY=3 BY=1;R\r\n", uint8(3))
 	servers := []*Server{}
 	h := new(house)
-	for _, mode := range []string{"mx", "lmtp", "submission"} {
+	for _, mode := range []string{"mx", "lmtp", "submission", "xclient"} {
 		servers = append(servers, h.server(f, modes[mode]))
 	}
 	f.Fuzz(func(t *testing.T, in string, mode uint8) {

@@ -15,7 +15,11 @@
 // Received lines, loop detection and grooming belong to packages inbound and submit.
 //
 // Extensions: PIPELINING, SIZE, 8BITMIME, SMTPUTF8, ENHANCEDSTATUSCODES, CHUNKING, BINARYMIME, DSN,
-// STARTTLS, AUTH, LIMITS (RFC 9422).
+// STARTTLS, AUTH, LIMITS (RFC 9422), MT-PRIORITY (RFC 6710), DELIVERBY (RFC 2852), REQUIRETLS under TLS
+// (RFC 8689), FUTURERELEASE in submission (RFC 4865), ETRN where it is configured (RFC 1985), and for
+// listed hosts XCLIENT as Postfix has it.
+//
+// [Server.Reload] changes the configuration for sessions that begin after it; others go on as they are.
 package smtpd
 
 import (
@@ -50,6 +54,18 @@ type Session struct {
 	Mode     Mode          // of the server
 	Origin   mail.Origin   // as it will stand in the envelope
 	Identity auth.Identity // who logged in; Account is 0 for nobody
+	Trusted  bool          // the client's address is one of Config.Trusted
+
+	// Fates are those of the recipients taken so far, in their order.
+	Fates []Fate
+}
+
+// A Fate is what policy decided about a recipient that it takes, for the [Acceptor]. The zero Fate is
+// ordinary delivery.
+type Fate struct {
+	Hold    string       // why the message is to wait for an operator; empty: it is not
+	Discard string       // why it is to be dropped; empty: it is not
+	Answer  *mail.Status // a 2xx to give in the place of 250 2.1.5: 251 for who has moved
 }
 
 // Senders decides who may be a message's reverse-path.
@@ -64,7 +80,34 @@ type Senders interface {
 type Recipients interface {
 	// CheckRecipient is asked at RCPT; env holds the recipients taken so far, which it does not
 	// change. The error is the reply: a *mail.Status, or else temporary.
-	CheckRecipient(ctx context.Context, s *Session, env mail.Envelope, rcpt mail.Recipient) error
+	CheckRecipient(ctx context.Context, s *Session, env mail.Envelope, rcpt mail.Recipient) (Fate, error)
+}
+
+// A Doorkeeper decides about clients before they speak of mail. Whoever can is better judged at RCPT,
+// where the log learns whom the mail was for.
+type Doorkeeper interface {
+	// CheckClient is asked before the greeting, and again after XCLIENT. An error ends the session.
+	CheckClient(ctx context.Context, s *Session) error
+	// CheckHelo is asked at EHLO and its like. The error is the reply.
+	CheckHelo(ctx context.Context, s *Session) error
+}
+
+// A Verifier answers VRFY (RFC 5321 section 3.5) for clients that are trusted or logged in.
+type Verifier interface {
+	// Verify returns address in full, or a *mail.Status that is the reply: 252, 550, 551.
+	Verify(ctx context.Context, s *Session, address mail.Address) (mail.Address, error)
+}
+
+// A Flusher has mail that waits for a domain tried now (ETRN, RFC 1985).
+type Flusher interface {
+	// Flush starts it, with below also for all names below domain, and returns how many messages
+	// there are, -1 if that is not known. The error is the reply; 459 is for who may not.
+	Flush(ctx context.Context, s *Session, domain string, below bool) (messages int, err error)
+}
+
+// Logins finds who a login is that a host of Config.XClients vouches for.
+type Logins interface {
+	Identify(ctx context.Context, login string) (auth.Identity, error)
 }
 
 // An Acceptor takes over responsibility for messages (RFC 5321 section 6.1).
@@ -91,22 +134,32 @@ type Config struct {
 
 	Guesses *auth.Guesses // shared by all servers that take logins, with Exempt; nil: made
 
+	Door       Doorkeeper // nil: all may come in
 	Senders    Senders    // nil: any
 	Recipients Recipients // nil: any; in mode MX none
 	Acceptor   Acceptor
+	Verify     Verifier // nil: VRFY tells nobody anything
+	Flush      Flusher  // nil: no ETRN
+	Logins     Logins   // nil: no LOGIN in XCLIENT; of use in mode Submission only
 
 	SpoolDir string // for content over 256 KiB
 	BareLF   BareLF // what to do about bare CR and LF in DATA
 
 	MaxSize       int64 // bytes of content
 	MaxRecipients int   // of one message
+	MaxMessages   int   // MAIL commands of one session; 0: any number
 	MaxSessions   int   // at once
 	MaxPerIP      int   // sessions at once from one IPv4 address or IPv6 /64
 	MaxMemory     int64 // bytes of content in memory, all sessions together
 
-	Clients []netip.Prefix // who may connect; empty: anybody
-	Proxies []netip.Prefix // who must begin with a PROXY header and is believed
-	Exempt  []netip.Prefix // no MaxPerIP
+	MaxHold      time.Duration // how far ahead FUTURERELEASE may ask
+	MinDeliverBy time.Duration // least time that BY with return may give us; 0: any, announced as no minimum
+
+	Clients  []netip.Prefix // who may connect; empty: anybody
+	Proxies  []netip.Prefix // who must begin with a PROXY header and is believed
+	Exempt   []netip.Prefix // no MaxPerIP
+	Trusted  []netip.Prefix // whose messages may ask for priority, and who may ask VRFY
+	XClients []netip.Prefix // who may use XCLIENT to speak for others
 
 	DrainTime time.Duration // how long sessions may take to finish once Serve's context ends
 
@@ -122,6 +175,7 @@ const (
 	DefaultMaxPerIP      = 50
 	DefaultMaxMemory     = 64 << 20
 	DefaultDrainTime     = 20 * time.Second
+	DefaultMaxHold       = 30 * 24 * time.Hour
 )
 
 // BareLF is what happens to DATA that holds a CR or LF that is not part of a CRLF.
@@ -140,6 +194,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.MaxPerIP, DefaultMaxPerIP)
 	setDefault(&c.MaxMemory, DefaultMaxMemory)
 	setDefault(&c.DrainTime, DefaultDrainTime)
+	setDefault(&c.MaxHold, DefaultMaxHold)
 	setDefault(&c.BareLF, BareLFReject)
 	setDefault(&c.Trace, trace.Discard)
 	setDefault(&c.Guesses, &auth.Guesses{Exempt: c.Exempt})
@@ -154,8 +209,8 @@ func (c *Config) setDefaults() {
 // nobody is a policy that takes no recipient.
 type nobody struct{}
 
-func (nobody) CheckRecipient(context.Context, *Session, mail.Envelope, mail.Recipient) error {
-	return mail.NewStatus(550, "5.7.1", "this server takes no mail")
+func (nobody) CheckRecipient(context.Context, *Session, mail.Envelope, mail.Recipient) (Fate, error) {
+	return Fate{}, mail.NewStatus(550, "5.7.1", "this server takes no mail")
 }
 
 func setDefault[T comparable](p *T, v T) {

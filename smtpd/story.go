@@ -63,6 +63,13 @@ func (s *session) traceLogin(mechanism string, err error) {
 		Text: fmt.Sprintf("%s logged in as %s", s.client(), s.info.Identity.Login)})
 }
 
+// traceRefusedClient tells of a client that may not come in.
+func (s *session) traceRefusedClient(status *mail.Status) {
+	s.record(trace.Event{Step: trace.Check, Asked: "EHLO " + s.info.Origin.Helo, Answered: status.Error(),
+		Text: fmt.Sprintf("turned %s away: %s", s.client(), status.Text)})
+	s.cfg.Log.Info("client refused", "session", s.info.ID, "peer", s.peer, "helo", s.info.Origin.Helo, "status", status.Error())
+}
+
 func (s *session) traceRefusedSender(from mail.ReversePath, status *mail.Status) {
 	s.record(trace.Event{Step: trace.Check, Asked: "MAIL FROM:" + from.Path(), Answered: status.Error(), From: from.Path(),
 		Text: fmt.Sprintf("refused mail from %s: %s", from.Path(), status.Text)})

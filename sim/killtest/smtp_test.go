@@ -82,8 +82,8 @@ func serveSink(t *testing.T, ln net.Listener) *sink {
 }
 
 // CheckRecipient implements smtpd.Recipients.
-func (k *sink) CheckRecipient(context.Context, *smtpd.Session, mail.Envelope, mail.Recipient) error {
-	return nil
+func (k *sink) CheckRecipient(context.Context, *smtpd.Session, mail.Envelope, mail.Recipient) (smtpd.Fate, error) {
+	return smtpd.Fate{}, nil
 }
 
 // Accept implements smtpd.Acceptor.
