@@ -45,6 +45,8 @@ type Job struct {
 	Envelope mail.Envelope // its Recipients are those of this job alone
 	Content  mail.Content  // valid until Deliver returns
 	Route    Route
+
+	PerConnection int // messages over one connection that a shaping rule allows; 0 is the agent's default
 }
 
 // An Agent delivers. It may be called at the same time from many goroutines.

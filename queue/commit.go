@@ -32,7 +32,9 @@ type closing struct {
 	answers    []*mail.Status
 	unreadable error // why the content cannot be read; then there are no answers
 	at         time.Time
-	suspended  time.Time // until when the destination is; then nobody was asked, and answers are its last
+	unasked    bool      // nobody was asked: the destination is suspended or a limit is used up
+	until      time.Time // when unasked: how long that lasts
+	unrouted   bool      // no way was found
 }
 
 func (c *committer) init(d *dispatcher, s *shard) {
@@ -97,7 +99,11 @@ func (c *committer) settle(cl closing) *change {
 	ch := &change{task: cl.task, at: cl.at, verdicts: map[int]verdict{}}
 	e := cl.task.record.entry
 	stopped := c.d.jobs.Err() != nil
-	chance := c.rand.Float64() // one for all, so that what is deferred together goes out together again
+	policy := c.d.q.policy()
+	m := moment{
+		env: &e.Envelope, now: cl.at, patient: c.d.isPatient(),
+		chance: c.rand.Float64(), // one for all, so that what is deferred together goes out together again
+	}
 	for n, i := range cl.task.recipients {
 		r := e.Recipients[i]
 		switch {
@@ -108,11 +114,7 @@ func (c *committer) settle(cl closing) *change {
 		case stopped && cl.answers[n].Temporary():
 			// Our own end cut the attempt off: it is due as before.
 		default:
-			v := c.d.q.policy.settle(r, cl.answers[n], e.Created(), cl.at, chance)
-			if !cl.suspended.IsZero() {
-				v = c.d.q.policy.unasked(v, e.Created(), cl.suspended, chance)
-			}
-			ch.verdicts[i] = v
+			ch.verdicts[i] = cl.settle(policy, r, cl.answers[n], m)
 		}
 	}
 	if err := c.d.q.writeReport(c.d.jobs, ch); err != nil {
@@ -122,13 +124,25 @@ func (c *committer) settle(cl closing) *change {
 	return ch
 }
 
+// settle decides what an answer means for one recipient.
+func (cl *closing) settle(p Policy, r Recipient, answer *mail.Status, m moment) verdict {
+	if cl.unasked {
+		return p.unasked(r, answer, m, cl.until)
+	}
+	v := p.settle(r, answer, m)
+	if soon := m.now.Add(maxRoutePause); cl.unrouted && v.recipient.State == Deferred && v.recipient.Next.After(soon) {
+		v.recipient.Next = soon // asking for the way is cheap, and heals often
+	}
+	return v
+}
+
 // postpone keeps the recipients that a report is due for: who is not told must not be closed.
 func (c *committer) postpone(ch *change) {
 	for i, v := range ch.verdicts {
 		if v.report != noReport {
 			v.recipient.State, v.report = Deferred, noReport
 			v.recipient.warned = ch.task.record.entry.Recipients[i].warned
-			v.recipient.Next = ch.at.Add(c.d.q.policy.First)
+			v.recipient.Next = ch.at.Add(c.d.q.policy().First)
 			ch.verdicts[i] = v
 		}
 	}
@@ -273,8 +287,9 @@ func (ch *change) apply(e *Entry) (applied bool) {
 			continue
 		}
 		applied = true
-		held := r.State == Held
+		held, reroute := r.State == Held, r.Reroute
 		*r = v.recipient
+		r.Reroute = reroute
 		if held && r.State == Deferred {
 			r.State, r.Next = Held, time.Time{}
 		}
@@ -320,9 +335,10 @@ func (c *committer) committed(changes []*change) {
 		for i, v := range ch.verdicts {
 			r.entry.Recipients[i] = v.recipient
 		}
-		if r.open--; r.open <= 0 {
+		if r.open--; r.open <= 0 && !r.dropped {
 			c.d.forget(r)
 		}
+		c.d.ended(r)
 		if ch.finished == nil && c.shard.dueAt(r.entry.Next()) {
 			c.d.poke()
 		}
@@ -356,9 +372,10 @@ func (c *committer) abandon(changes []*change) {
 			delete(c.d.arriving, ch.report.ID)
 		}
 		if r := ch.task.record; r.open > 0 {
-			if r.open--; r.open == 0 {
+			if r.open--; r.open == 0 && !r.dropped {
 				c.d.forget(r)
 			}
+			c.d.ended(r)
 		}
 	}
 }
@@ -372,7 +389,7 @@ func (c *committer) tell(ch *change) {
 		c.d.q.log.LogAttrs(context.Background(), slog.LevelInfo, "queue: outcome", slog.String("qid", string(e.ID)),
 			slog.String("from", e.Envelope.From.String()), slog.String("to", r.Address.String()),
 			slog.String("state", string(r.State)), slog.String("status", r.Status.Error()),
-			slog.String("peer", r.Status.Peer), slog.Duration("age", time.Since(e.Created())))
+			slog.String("peer", r.Status.Peer), slog.Duration("age", ch.at.Sub(e.Created())))
 		if r.State == Deferred && (later.IsZero() || r.Next.Before(later)) {
 			later = r.Next
 		}
@@ -381,7 +398,7 @@ func (c *committer) tell(ch *change) {
 		first := ch.verdicts[ch.task.recipients[0]].recipient
 		c.d.q.trace.Record(trace.Event{
 			ID: e.ID, Step: trace.Queue, Peer: first.Status.Peer, Answered: first.Status.Error(),
-			Text: fmt.Sprintf("deferred, next attempt in %s", duration(time.Until(later))),
+			Text: fmt.Sprintf("deferred, next attempt in %s", duration(later.Sub(ch.at))),
 		})
 	}
 	if ch.finished != nil {

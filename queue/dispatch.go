@@ -3,12 +3,14 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"sync"
 	"time"
 
 	"posthaste/kv"
 	"posthaste/mail"
+	"posthaste/trace"
 )
 
 // drainTime is how long deliveries that run may go on once the queue is told to stop.
@@ -33,6 +35,9 @@ type dispatcher struct {
 	senders  map[string]int        // records by sender
 	sched    *scheduler
 	starved  bool // the window was too full to load what is due
+	swept    time.Time
+	mending  bool      // a shard has mend set
+	patient  time.Time // until then nothing is too old; guarded by mu
 }
 
 // A record is an entry in memory. Each of its recipients belongs to one task at most, which alone
@@ -41,7 +46,9 @@ type record struct {
 	entry   *Entry
 	sender  string
 	open    int  // tasks whose outcome is not committed; guarded by dispatcher.mu
-	dropped bool // not to be delivered: held, deleted, or another node's; guarded by dispatcher.mu
+	out     int  // of them, those that run or whose outcome is being committed; guarded by dispatcher.mu
+	dropped bool // nothing more of it starts: held, changed, deleted, or another node's; guarded by dispatcher.mu
+	again   bool // once none of it is out, it is to be read again; guarded by dispatcher.mu
 }
 
 // Run delivers what is due until ctx ends; deliveries that run then get ten seconds. router and
@@ -53,8 +60,10 @@ func (q *Queue) Run(ctx context.Context, router Router, agents map[string]Agent)
 		q: q, router: router, agents: agents, jobs: jobs,
 		wake: make(chan struct{}, 1), records: map[mail.QueueID]*record{}, senders: map[string]int{},
 		arriving: map[mail.QueueID]bool{}, urgent: map[mail.QueueID]bool{},
-		sched: newScheduler(q.limits, q.policy),
 	}
+	set := q.settings.Load()
+	d.sched = newScheduler(set.limits, set.policy, set.shaping)
+	d.bePatient()
 	for i := range d.shards {
 		d.shards[i].init(d, i)
 	}
@@ -86,14 +95,16 @@ func (d *dispatcher) drain(cancel context.CancelFunc) {
 func (d *dispatcher) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	watch := newWatch(d.q.clock)
 	for ctx.Err() == nil {
-		now := time.Now()
-		d.loadDue(ctx, now)
-		if next, ok := d.nextDue(); ok {
-			timer.Reset(max(time.Until(next), minPause))
-		} else {
-			timer.Reset(time.Hour)
+		d.jumped(watch.jump())
+		now := d.q.clock()
+		if next, ok := d.nextDue(); ok && !next.After(now) {
+			d.loadDue(ctx, now)
 		}
+		d.mend(ctx)
+		d.turn()
+		timer.Reset(d.pause())
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
@@ -102,8 +113,46 @@ func (d *dispatcher) loop(ctx context.Context) {
 	}
 }
 
-// minPause keeps the loop from spinning on what cannot be loaded.
-const minPause = 5 * time.Millisecond
+const (
+	// minPause keeps the loop from spinning on what cannot be loaded.
+	minPause = 5 * time.Millisecond
+	// maxPause is how soon a jump of the clock is seen, and what hangs.
+	maxPause = time.Minute
+	// sweepPause is the time between two sweeps of the scheduler.
+	sweepPause = 5 * time.Second
+)
+
+// pause returns how long the loop may sleep.
+func (d *dispatcher) pause() time.Duration {
+	pause := maxPause
+	if next, ok := d.nextDue(); ok {
+		pause = min(pause, next.Sub(d.q.clock()))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if at := d.sched.wakeAt(); !at.IsZero() {
+		pause = min(pause, time.Until(at))
+	}
+	if d.sched.busy > d.q.limits().Jobs/4 {
+		pause = min(pause, sweepPause) // to see soon which hosts hang
+	}
+	return max(pause, minPause)
+}
+
+// turn starts what waited for a time, and tidies up.
+func (d *dispatcher) turn() {
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now.Sub(d.swept) >= sweepPause {
+		d.swept = now
+		d.sched.sweep(now)
+	}
+	d.start(now)
+}
+
+// startNow starts every task that may start. d.mu is held.
+func (d *dispatcher) startNow() { d.start(time.Now()) }
 
 func (d *dispatcher) poke() {
 	select {
@@ -137,7 +186,6 @@ func (d *dispatcher) unexpect(id mail.QueueID) {
 // offer takes an expected entry that was just put. A sender that already fills a quarter of the window waits
 // in the store, so that the others always find room.
 func (d *dispatcher) offer(e *Entry) {
-	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.arriving, e.ID)
@@ -147,13 +195,20 @@ func (d *dispatcher) offer(e *Entry) {
 	}
 	from := senderKey(&e.Envelope)
 	n := len(d.records)
-	if n >= d.q.limits.Window && d.senders[from] >= d.q.limits.Window/4 || n >= 2*d.q.limits.Window {
+	now, window := d.q.clock(), d.q.limits().Window
+	if e.Next().After(now) {
+		if s.dueAt(e.Next()) {
+			d.poke()
+		}
+		return
+	}
+	if n >= window && d.senders[from] >= window/4 || n >= 2*window {
 		s.dueAt(e.Next())
 		d.starved = true
 		return
 	}
 	d.admit(e, from, now)
-	d.start(now)
+	d.startNow()
 }
 
 // admit brings e into memory and sends its due recipients to find their ways. d.mu is held.
@@ -172,6 +227,9 @@ func (d *dispatcher) admit(e *Entry, from string, now time.Time) {
 
 // activate sends the recipients of r that are due to find their ways. d.mu is held.
 func (d *dispatcher) activate(r *record, now time.Time) {
+	if r.dropped {
+		return
+	}
 	e := r.entry
 	urgent := d.urgent[e.ID]
 	delete(d.urgent, e.ID)
@@ -184,10 +242,33 @@ func (d *dispatcher) activate(r *record, now time.Time) {
 		}
 	}
 	for domain, recipients := range domains {
-		t := &task{record: r, recipients: recipients, sender: r.sender, urgent: urgent}
+		t := r.task(recipients, urgent)
+		t.limit = routesPerDomain
 		r.open++
-		d.place(t, "route\x00"+domain, routesPerDomain, now)
+		if returned(&e.Envelope, now) {
+			d.expire(t, now)
+		} else {
+			d.place(t, "route\x00"+domain)
+		}
 	}
+}
+
+// task returns one of some recipients of r, whose way is not known yet.
+func (r *record) task(recipients []int, urgent bool) *task {
+	return &task{
+		record: r, recipients: recipients, sender: r.sender, from: r.entry.Envelope.From,
+		priority: r.entry.Envelope.Priority, size: r.entry.Size, urgent: urgent,
+	}
+}
+
+// expire closes t, whose deadline has passed: it must not be relayed any more. d.mu is held.
+func (d *dispatcher) expire(t *task, now time.Time) {
+	answers := make([]*mail.Status, len(t.recipients))
+	for n, i := range t.recipients {
+		answers[n] = tooLate(t.record.entry.Recipients[i].Status)
+	}
+	t.record.out++
+	d.close(t, answers, now)
 }
 
 // forget drops r from memory; the store knows the rest. d.mu is held.
@@ -203,7 +284,7 @@ func (d *dispatcher) forget(r *record) {
 	if s := &d.shards[shardOf(id)]; s.left != nil {
 		s.left[id] = true
 	}
-	if d.starved && len(d.records) <= d.q.limits.Window/2 {
+	if d.starved && len(d.records) <= d.q.limits().Window/2 {
 		d.starved = false
 		d.poke()
 	}
@@ -214,17 +295,23 @@ func (d *dispatcher) close(t *task, answers []*mail.Status, now time.Time) {
 	d.shards[shardOf(t.record.entry.ID)].committer.add(closing{task: t, answers: answers, at: now})
 }
 
-// turnBack is close for a task that the destination key has no time for: nobody was asked. d.mu is held.
-func (d *dispatcher) turnBack(t *task, key string, answer *mail.Status, now time.Time) {
+// turnBack is close for a task that cannot wait in memory: nobody was asked. d.mu is held.
+func (d *dispatcher) turnBack(t *task, why *refusal, now time.Time) {
+	if t.record.dropped {
+		return // an operator has changed it meanwhile
+	}
+	at := d.q.clock()
+	t.record.out++
 	d.shards[shardOf(t.record.entry.ID)].committer.add(closing{
-		task: t, answers: repeat(answer, len(t.recipients)), at: now, suspended: d.sched.suspension(key, now),
+		task: t, answers: repeat(why.answer, len(t.recipients)), at: at, unasked: true, until: at.Add(why.until.Sub(now)),
 	})
 }
 
 // place lets t wait at a destination, or defers it at once. d.mu is held.
-func (d *dispatcher) place(t *task, key string, limit int, now time.Time) {
-	if answer := d.sched.add(t, key, limit, now); answer != nil {
-		d.turnBack(t, key, answer, now)
+func (d *dispatcher) place(t *task, key string) {
+	now := time.Now()
+	if why := d.sched.add(t, key, now); why != nil {
+		d.turnBack(t, why, now)
 	}
 }
 
@@ -242,7 +329,7 @@ func (d *dispatcher) start(now time.Time) {
 // run does t and then others, as long as the scheduler has some.
 func (d *dispatcher) run(t *task) {
 	for t != nil {
-		if t.route.Agent == "" {
+		if t.finding() {
 			t = d.findWays(t)
 		} else {
 			t = d.deliver(t)
@@ -266,7 +353,11 @@ func (d *dispatcher) following(now time.Time) *task {
 func (d *dispatcher) nextTask(now time.Time) *task {
 	for {
 		t := d.sched.next(now)
-		if t == nil || !t.record.dropped {
+		if t == nil {
+			return nil
+		}
+		if !t.record.dropped {
+			t.record.out++
 			return t
 		}
 		d.sched.cancel(t)
@@ -274,35 +365,73 @@ func (d *dispatcher) nextTask(now time.Time) *task {
 }
 
 // finishTask gives t back to the scheduler, and defers what a suspension sends back. d.mu is held.
-func (d *dispatcher) finishTask(t *task, answers []*mail.Status, failed bool, now time.Time) {
-	var last *mail.Status
-	if failed {
-		last = answers[0]
-	}
-	for _, back := range d.sched.done(t, last, failed, now) {
-		d.turnBack(back, t.to.key, last, now)
+func (d *dispatcher) finishTask(t *task, o outcome, now time.Time) {
+	for _, back := range d.sched.done(t, o, now) {
+		until, why := back.to.until(now)
+		d.turnBack(back, &refusal{why, until}, now)
 	}
 }
 
 // deliver does one delivery and hands its outcome to the committer.
 func (d *dispatcher) deliver(t *task) *task {
+	var o outcome
 	answers, unreadable := d.attempt(t)
-	now := time.Now()
+	if unreadable == nil {
+		answers, o = d.judge(t, answers)
+	}
+	now, at := time.Now(), d.q.clock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.finishTask(t, answers, unreadable == nil && hostFailed(answers), now)
+	d.finishTask(t, o, now)
 	if unreadable != nil {
-		d.shards[shardOf(t.record.entry.ID)].committer.add(closing{task: t, unreadable: unreadable, at: now})
+		d.shards[shardOf(t.record.entry.ID)].committer.add(closing{task: t, unreadable: unreadable, at: at})
 	} else {
-		d.close(t, answers, now)
+		d.close(t, answers, at)
 	}
 	return d.following(now)
+}
+
+// judge returns the answers as shaping rules change them, and what they tell of the destination.
+func (d *dispatcher) judge(t *task, answers []*mail.Status) ([]*mail.Status, outcome) {
+	o := outcome{failed: hostFailed(answers)}
+	if o.failed {
+		o.answer = answers[0]
+	}
+	d.mu.Lock()
+	sh := t.to.pool.shape
+	d.mu.Unlock()
+	judged := make([]*mail.Status, len(answers))
+	for i, a := range answers {
+		judged[i] = a
+		y := sh.reply(a)
+		if y == nil {
+			continue
+		}
+		judged[i] = y.change(a)
+		if o.reply == nil && (y.Action == Slow || y.Action == Suspend) {
+			o.reply, o.answer = y, a
+			d.tellShaped(t, y, a)
+		}
+	}
+	return judged, o
+}
+
+// tellShaped leaves in the trace why a destination is slowed or suspended.
+func (d *dispatcher) tellShaped(t *task, y *Reply, a *mail.Status) {
+	words := map[ReplyAction]string{Slow: "slowed down", Suspend: "suspended"}
+	text := fmt.Sprintf("destination %s is %s for %s: %s", t.route.Destination, words[y.Action], duration(y.lasts()), y.reason())
+	d.q.trace.Record(trace.Event{ID: t.record.entry.ID, Step: trace.Queue, Peer: a.Peer, Answered: a.Error(), Text: text})
+	d.q.log.Warn("queue: a destination asks for less mail", "destination", t.route.Destination, "action", string(y.Action),
+		"for", y.lasts(), "reason", y.reason(), "status", a.Error())
 }
 
 // attempt calls the agent. It returns an answer for each recipient, or an error when the content of
 // the entry is damaged.
 func (d *dispatcher) attempt(t *task) ([]*mail.Status, error) {
 	e := t.record.entry
+	if returned(&e.Envelope, d.q.clock()) {
+		return repeat(tooLate(nil), len(t.recipients)), nil
+	}
 	content, err := d.q.load(d.jobs, e)
 	switch {
 	case errors.Is(err, kv.ErrCorrupt):
@@ -311,7 +440,7 @@ func (d *dispatcher) attempt(t *task) ([]*mail.Status, error) {
 		d.q.log.Error("queue: cannot read content", "qid", e.ID, "err", err)
 		return repeat(mail.StatusOf(err), len(t.recipients)), nil
 	}
-	job := Job{Envelope: e.Envelope, Content: content, Route: t.route}
+	job := Job{Envelope: e.Envelope, Content: content, Route: t.route, PerConnection: d.perConnection(t)}
 	job.Envelope.Recipients = make([]mail.Recipient, len(t.recipients))
 	for n, i := range t.recipients {
 		job.Envelope.Recipients[n] = e.Recipients[i].Recipient
@@ -321,6 +450,12 @@ func (d *dispatcher) attempt(t *task) ([]*mail.Status, error) {
 		answers = append(answers, mail.StatusOf(errors.New("queue: the agent did not answer")))
 	}
 	return answers[:len(t.recipients)], nil
+}
+
+func (d *dispatcher) perConnection(t *task) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return t.to.pool.perConnection
 }
 
 // call is Agent.Deliver; a panic in it is a temporary failure.

@@ -66,8 +66,12 @@ func newEntry(env mail.Envelope, now time.Time) *Entry {
 		env.Received = now
 	}
 	e := &Entry{ID: env.ID, Recipients: make([]Recipient, len(env.Recipients))}
+	next := now
+	if env.HoldUntil.After(now) {
+		next = env.HoldUntil
+	}
 	for i, r := range env.Recipients {
-		e.Recipients[i] = Recipient{Recipient: r, State: Incoming, Next: now}
+		e.Recipients[i] = Recipient{Recipient: r, State: Incoming, Next: next}
 	}
 	env.Recipients = nil
 	e.Envelope = env

@@ -42,11 +42,21 @@ func (r *report) section(p *page, a action, title string) {
 		}
 	}
 	if a == delayed {
-		until := r.entry.Created().Add(r.policy.Expire)
+		until := r.untilOf(a)
 		p.line("")
 		p.line("You need not do anything: we go on trying, and tell you if we give up")
 		p.line("on %s. Please do not send the message again.", until.Format("Mon, 2 Jan 2006 15:04 -0700"))
 	}
+}
+
+// untilOf returns when we give up on the last recipient that the action speaks of.
+func (r *report) untilOf(a action) (until time.Time) {
+	for i := range r.recipients {
+		if to := &r.recipients[i]; to.action == a && r.until(&to.Recipient).After(until) {
+			until = r.until(&to.Recipient)
+		}
+	}
+	return until
 }
 
 func (r *report) why(p *page, to *reported) {

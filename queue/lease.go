@@ -141,7 +141,8 @@ func (d *dispatcher) hold(s *shard, epoch uint64) {
 	known := s.held
 	if !known {
 		s.held, s.epoch = true, epoch
-		s.next = time.Now()
+		s.next = d.q.clock()
+		s.mend, d.mending = true, true
 		d.poke()
 	}
 	d.mu.Unlock()
@@ -158,7 +159,7 @@ const lookPause = 50 * time.Millisecond
 func (d *dispatcher) look(s *shard) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s.held && s.dueAt(time.Now().Add(lookPause)) {
+	if s.held && s.dueAt(d.q.clock().Add(lookPause)) {
 		d.poke()
 	}
 }
@@ -176,8 +177,7 @@ func (d *dispatcher) drop(s *shard, why string) {
 	s.held = false
 	for id, r := range d.records {
 		if shardOf(id) == s.number {
-			r.dropped = true
-			d.forget(r)
+			d.discard(r, true)
 		}
 	}
 	d.q.log.Warn("queue: stopped scheduling a shard", "shard", s.number, "reason", why)

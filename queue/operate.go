@@ -2,41 +2,50 @@ package queue
 
 import "time"
 
-// altered brings a change of an entry into memory. To start it, the loop reads it again.
+// altered brings a change of an entry, which is committed, into memory: nothing more starts of how it
+// was. With start the loop reads it again, but only once what runs has ended and its outcome is
+// recorded: else a delivery that runs would be repeated.
 func (d *dispatcher) altered(e *Entry, start bool, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r, s := d.records[e.ID], &d.shards[shardOf(e.ID)]
-	if !start {
+	if start && s.held {
+		d.urgent[e.ID] = true
+	} else {
 		delete(d.urgent, e.ID)
-		if r != nil {
-			r.dropped = true
-			d.forget(r)
-			d.start(now)
-		}
-		return
 	}
-	if !s.held {
-		return
-	}
-	d.urgent[e.ID] = true
 	if r != nil {
-		r.alter(e, now)
+		d.discard(r, start && s.held)
+		d.startNow()
+		return
 	}
-	if s.dueAt(now) {
+	if start && s.held && s.dueAt(now) {
 		d.poke()
 	}
 }
 
-// alter makes the waiting recipients of r due now. e is how an operator left it; since then only what
-// was held or corrupt cannot have changed.
-func (r *record) alter(e *Entry, now time.Time) {
-	for i := range r.entry.Recipients {
-		switch p := &r.entry.Recipients[i]; {
-		case p.State.schedulable():
-			p.Next = now
-		case p.State == Held || p.State == Corrupt:
-			*p = e.Recipients[i]
-		}
+// discard keeps what waits of r from starting, and forgets r once nothing of it is out; then it is
+// read again, where again says so. d.mu is held.
+func (d *dispatcher) discard(r *record, again bool) {
+	r.dropped, r.again = true, again
+	d.settled(r)
+}
+
+// ended counts a task of r that is not out any more. d.mu is held.
+func (d *dispatcher) ended(r *record) {
+	r.out--
+	if r.dropped {
+		d.settled(r)
+	}
+}
+
+// settled forgets a discarded record of which nothing is out. d.mu is held.
+func (d *dispatcher) settled(r *record) {
+	if r.out > 0 || d.records[r.entry.ID] != r {
+		return
+	}
+	d.forget(r)
+	if s := &d.shards[shardOf(r.entry.ID)]; r.again && s.held && s.dueAt(d.q.clock()) {
+		d.poke()
 	}
 }

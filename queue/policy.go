@@ -50,47 +50,119 @@ type verdict struct {
 	report    action // noReport where the sender hears nothing
 }
 
-// settle returns what answer s at time now means for recipient r of a message that came at created.
-func (p Policy) settle(r Recipient, s *mail.Status, created, now time.Time, chance float64) verdict {
+// A moment is what a decision on an answer depends on beside the answer.
+type moment struct {
+	env     *mail.Envelope
+	now     time.Time
+	chance  float64 // in [0,1)
+	patient bool    // we were away, or the clock jumped: nothing is too old before it was tried for a while
+}
+
+// settle returns what answer s means for recipient r.
+func (p Policy) settle(r Recipient, s *mail.Status, m moment) verdict {
 	r.Status = s
 	r.Attempts++
 	switch {
 	case s.OK():
 		r.State, r.Next = Delivered, time.Time{}
-		return verdict{r, successAction(r.Notify, s)}
+		return verdict{r, successAction(r.Notify, m.env.ByTrace, s)}
 	case s.Permanent():
 		return fail(r)
-	}
-	expiry := created.Add(p.Expire)
-	if !now.Before(expiry) {
-		r.Status = expired(s, p.Expire)
+	case returned(m.env, m.now):
+		r.Status = tooLate(s)
 		return fail(r)
 	}
-	r.State = Deferred
-	r.Next = now.Add(p.wait(r.Attempts, chance))
-	if r.Next.After(expiry) {
-		r.Next = expiry // one last attempt
+	if expiry := p.expiry(m.env, &r); !m.patient && !m.now.Before(expiry) {
+		r.Status = expired(s, expiry.Sub(begin(m.env)))
+		return fail(r)
 	}
+	return p.postpone(r, m, p.wait(r.Attempts, m.chance))
+}
+
+// postpone defers r for that long, and tells the sender of a delay that matters.
+func (p Policy) postpone(r Recipient, m moment, pause time.Duration) verdict {
+	r.State = Deferred
+	r.Next = p.within(&r, m, m.now.Add(pause))
 	v := verdict{recipient: r}
-	if !r.warned && now.Sub(created) >= p.Warn && r.Notify.Wants(mail.NotifyDelay) {
+	if m.env.ByMode == mail.ByNotify && !r.overdue && !m.now.Before(m.env.DeliverBy) {
+		v.recipient.overdue = true
+		if r.Notify&mail.NotifyNever == 0 { // RFC 2852 section 4.1.4
+			v.recipient.warned, v.report = true, delayed
+		}
+	}
+	if !v.recipient.warned && m.now.Sub(begin(m.env)) >= p.Warn && r.Notify.Wants(mail.NotifyDelay) {
 		v.recipient.warned, v.report = true, delayed
 	}
 	return v
 }
 
-// unasked returns v for a recipient whose destination was suspended, so that nobody was asked: it is
-// due again when the suspension ends. Were it to wait for as long as after an attempt of its own, mail
-// could miss one chance after the other for hours after the host is back.
-func (p Policy) unasked(v verdict, created, suspended time.Time, chance float64) verdict {
+// within brings next before the moments that must not be missed: the end of the lifetime, for one last
+// attempt, and the deadline.
+func (p Policy) within(r *Recipient, m moment, next time.Time) time.Time {
+	ends := []time.Time{p.expiry(m.env, r)}
+	if !m.env.DeliverBy.IsZero() && !r.overdue {
+		ends = append(ends, m.env.DeliverBy)
+	}
+	for _, end := range ends {
+		if end.After(m.now) && next.After(end) {
+			next = end
+		}
+	}
+	return next
+}
+
+// unasked is settle for a recipient that nobody was asked about: its destination was suspended, or a
+// limit used up, until then. Were it to wait for as long as after an attempt of its own, mail could
+// miss one chance after the other for hours after the host is back.
+func (p Policy) unasked(r Recipient, s *mail.Status, m moment, until time.Time) verdict {
+	v := p.settle(r, s, m)
 	if v.recipient.State != Deferred {
 		return v
 	}
 	v.recipient.Attempts--
-	v.recipient.Next = suspended.Add(time.Duration(chance * maxJitter * float64(p.First)))
-	if expiry := created.Add(p.Expire); v.recipient.Next.After(expiry) {
-		v.recipient.Next = expiry
+	until = until.Add(time.Duration(m.chance * maxJitter * float64(p.First)))
+	if last := m.now.Add(p.longest()); until.After(last) {
+		until = last
 	}
+	v.recipient.Next = p.within(&v.recipient, m, until)
 	return v
+}
+
+// longest is how far away the next attempt is at most.
+func (p Policy) longest() time.Duration {
+	return time.Duration(float64(p.Max) * (1 + maxJitter))
+}
+
+// begin returns when the life of a message in the queue began: when it came, or when it was first to
+// be sent (RFC 4865).
+func begin(env *mail.Envelope) time.Time {
+	if env.HoldUntil.After(env.Received) {
+		return env.HoldUntil
+	}
+	return env.Received
+}
+
+// expiry returns when r has been tried for long enough.
+func (p Policy) expiry(env *mail.Envelope, r *Recipient) time.Time {
+	if r.lifetime > 0 {
+		return begin(env).Add(r.lifetime)
+	}
+	return begin(env).Add(p.Expire)
+}
+
+// returned tells whether the deadline of a message has passed after which it must not be relayed any
+// more (RFC 2852 section 4.1).
+func returned(env *mail.Envelope, now time.Time) bool {
+	return env.ByMode == mail.ByReturn && !env.DeliverBy.IsZero() && !now.Before(env.DeliverBy)
+}
+
+// tooLate is the answer to a recipient whose deadline passed, after the last answer, if there is one.
+func tooLate(last *mail.Status) *mail.Status {
+	s := mail.NewStatus(554, "5.4.7", "delivery time expired: the sender asked to return the message at this time")
+	if last != nil && !last.OK() {
+		s.Peer, s.Text = last.Peer, s.Text+"; the last answer was: "+last.Error()
+	}
+	return s
 }
 
 func fail(r Recipient) verdict {
@@ -102,9 +174,11 @@ func fail(r Recipient) verdict {
 	return v
 }
 
-// successAction returns what to report of a delivery, where the sender asked for it.
-func successAction(n mail.Notify, s *mail.Status) action {
+// successAction returns what to report of a delivery, where the sender asked for it, or for a trace.
+func successAction(n mail.Notify, traced bool, s *mail.Status) action {
 	switch {
+	case traced && s.Peer != "" && n&mail.NotifyNever == 0:
+		return relayed // RFC 2852 section 4: each hop on the way is reported
 	case !n.Wants(mail.NotifySuccess):
 		return noReport
 	case s.Code == 251:

@@ -68,6 +68,7 @@ type Config struct {
 	// that no other node can reach KV: leases are then taken once and need no upkeep.
 	Lease time.Duration
 	Limits
+	Shaping Shaping
 }
 
 // Limits bound what a queue holds in memory and does at the same time.
@@ -77,6 +78,9 @@ type Limits struct {
 	Destination int   // deliveries to one destination at the same time, default 20
 	Batch       int   // recipients of one entry in one delivery, default 100 (RFC 5321 section 4.5.3.1.8)
 	CacheBytes  int64 // content kept in memory between Put and delivery, default 64 MiB
+
+	Small        int64 // up to so many bytes mail is small, default 64 KiB: a quarter of Jobs and of each destination is its own
+	ContentBytes int64 // content that running deliveries may hold, default 256 MiB; larger messages go alone
 }
 
 // A Queue is one queue in a kv.Store. Its methods may be called at the same time.
@@ -87,8 +91,8 @@ type Queue struct {
 	node       uint16
 	log        *slog.Logger
 	trace      trace.Recorder
-	policy     Policy
-	limits     Limits
+	settings   atomic.Pointer[settings]
+	clock      func() time.Time // of the wall; tests make it jump
 	lease      time.Duration
 	cache      *cache
 	rulebook   rulebook
@@ -100,16 +104,16 @@ type Queue struct {
 func New(cfg Config) *Queue {
 	q := &Queue{
 		kv: cfg.KV, blobs: cfg.Blobs, host: cfg.Hostname, node: cfg.Node,
-		log: cfg.Log, trace: cfg.Trace, policy: cfg.Policy.withDefaults(),
-		limits: cfg.Limits.withDefaults(), lease: cfg.Lease,
+		log: cfg.Log, trace: cfg.Trace, lease: cfg.Lease, clock: time.Now,
 	}
+	q.settings.Store(newSettings(cfg.Policy, cfg.Limits, cfg.Shaping))
 	if q.log == nil {
 		q.log = slog.New(slog.DiscardHandler)
 	}
 	if q.trace == nil {
 		q.trace = trace.Discard
 	}
-	q.cache = newCache(q.limits.CacheBytes)
+	q.cache = newCache(q.limits().CacheBytes)
 	q.counter.Store(rand.Uint64())
 	return q
 }
@@ -126,6 +130,12 @@ func (l Limits) withDefaults() Limits {
 	or(&l.Batch, 100)
 	if l.CacheBytes <= 0 {
 		l.CacheBytes = 64 << 20
+	}
+	if l.Small <= 0 {
+		l.Small = 64 << 10
+	}
+	if l.ContentBytes <= 0 {
+		l.ContentBytes = 256 << 20
 	}
 	return l
 }
@@ -158,7 +168,7 @@ func (q *Queue) Put(ctx context.Context, env mail.Envelope, content mail.Content
 	if !known {
 		env.ID = q.NewID()
 	}
-	e := newEntry(env, time.Now())
+	e := newEntry(env, q.clock())
 	return e.ID, q.put(ctx, e, content.Bytes(), known)
 }
 
@@ -178,7 +188,7 @@ func (q *Queue) PutDerived(ctx context.Context, parent mail.QueueID, action stri
 // NewIDFor(origin).
 func (q *Queue) PutOnce(ctx context.Context, origin string, env mail.Envelope, content mail.Content) (mail.QueueID, error) {
 	sum := sha256.Sum256([]byte(origin))
-	e := newEntry(env, time.Now())
+	e := newEntry(env, q.clock())
 	e.origin = string(sum[:originSize])
 	err := q.put(ctx, e, content.Bytes(), true)
 	return e.ID, err

@@ -39,6 +39,15 @@ type report struct {
 	policy     Policy
 }
 
+// until returns when we give up on a recipient.
+func (r *report) until(to *Recipient) time.Time {
+	expiry, by := r.policy.expiry(&r.entry.Envelope, to), r.entry.Envelope.DeliverBy
+	if r.entry.Envelope.ByMode == mail.ByReturn && by.Before(expiry) {
+		return by
+	}
+	return expiry
+}
+
 type reported struct {
 	Recipient
 	action action
@@ -52,7 +61,7 @@ func (q *Queue) writeReport(ctx context.Context, ch *change) error {
 	if e.Envelope.From.Null() {
 		return nil
 	}
-	r := report{entry: e, host: q.host, now: ch.at, policy: q.policy}
+	r := report{entry: e, host: q.host, now: ch.at, policy: q.policy()}
 	for _, i := range ch.task.recipients {
 		if v := ch.verdicts[i]; v.report != noReport {
 			r.recipients = append(r.recipients, reported{v.recipient, v.report})

@@ -102,7 +102,7 @@ func (r *report) statusOf(p *page, to *reported) {
 	p.line("Last-Attempt-Date: %s", r.now.Format(time.RFC1123Z))
 	p.line("Final-Log-ID: %s", r.entry.ID)
 	if to.action == delayed {
-		p.line("Will-Retry-Until: %s", r.entry.Created().Add(r.policy.Expire).Format(time.RFC1123Z))
+		p.line("Will-Retry-Until: %s", r.until(&to.Recipient).Format(time.RFC1123Z))
 	}
 }
 

@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"fmt"
+	"net/netip"
 	"time"
 
 	"posthaste/mail"
@@ -9,22 +11,47 @@ import (
 // A scheduler decides which delivery starts next. It is a plain value: it does no I/O, takes no lock,
 // and knows the time only as an argument, so that a table or a simulation tests it.
 //
-// Tasks wait at their destination, in one lane per sender. Destinations take turns, and so do the
-// senders of each: a newsletter to 100,000 subscribers delays nobody's letter.
+// Tasks wait at their destination, in one lane per sender, priority and kind of size. Destinations
+// take turns, and so do the lanes of each; priority gives three turns of four (see line). What bounds
+// them all:
 //
-// How many deliveries run at one destination follows what it answers, as in Postfix: from
-// startWindow each success adds 1/window and each failure of the host takes 1 off. Below 1 the
-// destination is suspended for a while that doubles with each suspension; what waits there, or comes
-// meanwhile, goes back with the last answer until the end of it, and the first probe then decides.
+//   - The window of the destination follows what it answers, as in Postfix: from startWindow each
+//     success adds 1/window and each failure of the host takes 1 off. Below 1 the destination is
+//     suspended for a while that doubles with each suspension; what waits there, or comes meanwhile,
+//     goes back with the last answer until the end of it, and the first probe then decides.
+//   - Destinations that have not answered well, or take long, share half of the jobs: a hundred dead
+//     or slow hosts must not stop the others.
+//   - One sender has at most half of the jobs, at however many destinations.
+//   - Mail that is not small leaves a quarter of the jobs and of each window to what is.
+//   - The content of all running jobs fits Limits.ContentBytes.
+//   - Rates of destinations, senders and source addresses. What would wait for them for longer than
+//     maxBacklog goes back to the store, due when its turn comes.
 type scheduler struct {
 	limits       Limits
 	policy       Policy
+	shaping      *shaping
 	destinations map[string]*destination
-	ready        [2]ring // destinations with waiting tasks: unproven, proven
-	busy         int     // tasks out
-	unproven     int     // tasks out at destinations that have not answered well
-	turn         int     // which ring has the next turn
+	pools        map[string]*pool // by key; only those of several destinations
+	senders      map[string]*account
+	sources      map[netip.Addr]*meter
+	ready        [2]line[place]
+	parked       parking // destinations that wait for a rate
+	tickets      uint64
+	busy         int // tasks out
+	waiting      int // tasks that wait
+	doubtful     int // tasks out at destinations of side 0
+	large        gate
+	largeBytes   gate
+	smallBytes   gate
+	turn         int                // which ring has the next turn
+	shapes       map[shapeKey]shape // what shaping says, remembered
 }
+
+// A shapeKey is what a shape depends on.
+type shapeKey struct{ destination, domain string }
+
+// maxShapes bounds the shapes that are remembered.
+const maxShapes = 20_000
 
 const (
 	// startWindow is how many deliveries start at a destination that we know nothing of.
@@ -34,78 +61,233 @@ const (
 	// maxBacklog is how long tasks may have to wait at a destination that fills half of the window:
 	// a fast smarthost may fill it all, a slow host must leave room for the others.
 	maxBacklog = time.Minute
+	// slowBacklog is how many tasks may wait at a slow destination when memory is half full.
+	slowBacklog = 2 * startWindow
+	// slowAfter is how long a delivery takes at a slow destination.
+	slowAfter = 10 * time.Second
+	// maxRoutePause bounds the suspension of the search for ways to a domain: asking the DNS is cheap.
+	maxRoutePause = 10 * time.Minute
+	// smallShare: this part of jobs and windows is left to small mail.
+	smallShare = 4
 )
 
 // A task is some recipients of one entry that go the same way at the same time.
 type task struct {
 	record     *record
 	recipients []int // indexes into the entry's
-	route      Route // zero while the way is sought
+	route      Route // without Agent while the way is sought
+	limit      int   // deliveries at the same time at its destination, 0: the default
 	sender     string
+	from       mail.ReversePath
+	priority   int8
+	size       int64
 	urgent     bool // an operator wants it now: a suspension does not hold it
-	to         *destination
-	started    time.Time
+
+	// Of the scheduler:
+	large   bool
+	to      *destination
+	account *account
+	source  *meter
+	started time.Time
+	pool    *pool // whose gate it has entered, or nil
 }
 
-// A destination is what tasks share a limit for.
-type destination struct {
-	key       string
-	limit     int     // upper bound of window
-	window    float64 // deliveries that may run now
-	busy      int
-	waiting   int
-	proven    bool // the last delivery reached the host
-	failures  int  // suspensions in a row
-	suspended time.Time
-	last      *mail.Status // the answer that suspended it
-	mean      float64      // seconds that a delivery takes
-	used      time.Time
-	lanes     map[string]*lane
-	turns     []*lane // lanes with tasks, in order of their turn
-	queued    bool    // it is in a ring
+func (t *task) finding() bool { return t.route.Agent == "" }
+
+// A refusal is why a task cannot wait in memory, and until when.
+type refusal struct {
+	answer *mail.Status
+	until  time.Time // zero: as after an attempt
 }
 
-type lane struct {
-	sender string
-	tasks  []*task
+// An account is what the scheduler knows of a sender.
+type account struct {
+	from  mail.ReversePath // of its first task
+	gate  gate
+	meter meter
+	tasks int // that wait or run
+	used  time.Time
 }
 
-func newScheduler(l Limits, p Policy) *scheduler {
-	return &scheduler{limits: l, policy: p, destinations: map[string]*destination{}}
-}
-
-// add takes t to wait at the destination key, at which limit deliveries may run (0: the default).
-// When t cannot wait there now, add returns the answer with which it is to be deferred.
-func (s *scheduler) add(t *task, key string, limit int, now time.Time) *mail.Status {
-	d := s.destinations[key]
-	if d == nil {
-		if limit <= 0 {
-			limit = s.limits.Destination
-		}
-		d = &destination{key: key, limit: limit, window: float64(min(startWindow, limit)), lanes: map[string]*lane{}}
-		s.destinations[key] = d
+func newScheduler(l Limits, p Policy, sh *shaping) *scheduler {
+	s := &scheduler{
+		destinations: map[string]*destination{}, pools: map[string]*pool{},
+		senders: map[string]*account{}, sources: map[netip.Addr]*meter{},
 	}
+	s.set(l, p, sh)
+	return s
+}
+
+func (s *scheduler) set(l Limits, p Policy, sh *shaping) {
+	s.limits, s.policy, s.shaping, s.shapes = l, p, sh, map[shapeKey]shape{}
+	s.large.max = int64(max(1, l.Jobs-l.Jobs/smallShare))
+	s.smallBytes.max = min(l.ContentBytes/2, int64(l.Jobs)*l.Small)
+	s.largeBytes.max = l.ContentBytes - s.smallBytes.max
+}
+
+// senderJobs is how many of the jobs one sender may have.
+func (s *scheduler) senderJobs() int64 { return int64(s.limits.Jobs+1) / 2 }
+
+// add takes t to wait at the destination key. When t cannot wait there now, add returns why.
+func (s *scheduler) add(t *task, key string, now time.Time) *refusal {
+	d := s.destination(t, key)
 	d.used = now
+	d.pool.recover(now)
 	if t.urgent {
-		d.suspended = time.Time{}
+		d.suspended, d.pool.suspended = time.Time{}, time.Time{}
 	}
-	if now.Before(d.suspended) {
-		return d.last
+	if until, why := d.until(now); why != nil {
+		return &refusal{why, until}
 	}
-	if d.waiting >= s.limits.Window/2 && d.backlog() > maxBacklog {
-		return mail.NewStatus(451, "4.3.2", "too much mail waits for this slow destination")
+	s.bind(t, d, now)
+	if r := s.refuse(t, d, now); r != nil {
+		return r
 	}
-	t.to = d
-	d.push(t)
+	s.push(t, d)
 	s.enqueue(d)
 	return nil
 }
 
-// next returns the task to start at once, or nil when none may start before something ends.
+func (s *scheduler) shapeOf(route Route) shape {
+	key := shapeKey{route.Destination, route.Domain}
+	sh, ok := s.shapes[key]
+	if !ok {
+		if len(s.shapes) >= maxShapes {
+			clear(s.shapes)
+		}
+		sh = s.shaping.of(route)
+		s.shapes[key] = sh
+	}
+	return sh
+}
+
+// batch returns how many recipients a task over route may have: no more than start at once by its rate.
+func (s *scheduler) batch(route Route, most int) int {
+	if r := s.shapeOf(route).rate; r.Recipients {
+		return min(most, r.burst())
+	}
+	return most
+}
+
+// destination returns that of key, as the shaping rules divide it.
+func (s *scheduler) destination(t *task, key string) *destination {
+	var sh shape
+	if !t.finding() {
+		if sh = s.shapeOf(t.route); sh.own != "" {
+			key += "\x00" + sh.own
+		}
+	}
+	d := s.destinations[key]
+	if d == nil {
+		d = &destination{key: key, route: t.route, base: t.limit, finding: t.finding(), lanes: map[laneKey]*lane{}, pool: s.poolOf(sh)}
+		d.window = float64(min(startWindow, d.limit(s.limits)))
+		s.destinations[key] = d
+	}
+	return d
+}
+
+func (s *scheduler) poolOf(sh shape) *pool {
+	p := &pool{shape: sh, meter: meter{rate: sh.rate}}
+	if sh.key == "" {
+		return p
+	}
+	if known := s.pools[sh.key]; known != nil {
+		return known
+	}
+	p.together = sh.concurrency > 0
+	p.gate.max = int64(sh.concurrency)
+	s.pools[sh.key] = p
+	return p
+}
+
+// bind tells t whose limits it is under.
+func (s *scheduler) bind(t *task, d *destination, now time.Time) {
+	t.to = d
+	t.large = !t.finding() && t.size > s.limits.Small
+	t.account = s.senders[t.sender]
+	if t.account == nil {
+		t.account = &account{from: t.from, gate: gate{max: s.senderJobs()}, meter: meter{rate: s.shaping.sender(t.from)}}
+		s.senders[t.sender] = t.account
+	}
+	t.account.used = now
+	t.source = nil
+	if t.route.Source.IsValid() {
+		if t.source = s.sources[t.route.Source]; t.source == nil {
+			t.source = &meter{}
+			s.sources[t.route.Source] = t.source
+		}
+		t.source.rate = s.warmup(t.route.Source, now)
+	}
+}
+
+func (s *scheduler) warmup(source netip.Addr, now time.Time) Rate {
+	for i := range s.shaping.Warmups {
+		if w := &s.shaping.Warmups[i]; w.Source == source {
+			return w.rate(now)
+		}
+	}
+	return Rate{}
+}
+
+// meters yields the rates that t is under, and what to call them.
+func (t *task) meters(yield func(*meter, string) bool) {
+	if t.finding() || !yield(&t.to.pool.meter, "this destination") || !yield(&t.account.meter, "this sender") {
+		return
+	}
+	if t.source != nil {
+		yield(t.source, "our new address "+t.route.Source.String())
+	}
+}
+
+// refuse tells whether t cannot wait in memory, for a rate or for a slow host.
+func (s *scheduler) refuse(t *task, d *destination, now time.Time) *refusal {
+	if t.urgent {
+		return nil
+	}
+	for m, name := range t.meters {
+		if m.delay(now) > maxBacklog {
+			until := m.postpone(now, m.rate.cost(len(t.recipients)), s.policy.Max)
+			limit, _ := m.rate.MarshalText()
+			return &refusal{mail.NewStatus(451, "4.3.2", "the limit of %s for %s is used up for now", limit, name), until}
+		}
+	}
+	room := s.limits.Window / 2
+	if s.waiting >= room {
+		room = max(slowBacklog, int(2*d.window))
+	}
+	if b := d.backlog(); d.waiting >= room && b > maxBacklog {
+		return &refusal{mail.NewStatus(451, "4.3.2", "too much mail waits for this slow destination"), now.Add(min(b, s.policy.Max))}
+	}
+	return nil
+}
+
+func (s *scheduler) push(t *task, d *destination) {
+	d.push(t)
+	s.waiting++
+	t.account.tasks++
+	for m := range t.meters {
+		m.waiting += m.rate.cost(len(t.recipients))
+	}
+}
+
+// pulled is the reverse of push, for a task that was taken from its lane.
+func (s *scheduler) pulled(t *task) {
+	s.waiting--
+	t.account.tasks--
+	for m := range t.meters {
+		m.waiting -= m.rate.cost(len(t.recipients))
+	}
+}
+
+// next returns the task to start at once, or nil when none may start before something ends or the
+// time of wakeAt comes.
 func (s *scheduler) next(now time.Time) *task {
+	for _, d := range s.parked.due(now) {
+		s.enqueue(d)
+	}
 	for range 2 {
 		s.turn = 1 - s.turn
-		if t := s.nextOf(s.turn); t != nil {
+		if t := s.nextOf(s.turn, now); t != nil {
 			t.started = now
 			return t
 		}
@@ -113,79 +295,224 @@ func (s *scheduler) next(now time.Time) *task {
 	return nil
 }
 
-// nextOf takes a task from a ring. Destinations that have not answered well may use only half of
-// the jobs: a hundred dead hosts must not stop the living.
-func (s *scheduler) nextOf(kind int) *task {
-	if s.busy >= s.limits.Jobs || kind == 0 && s.unproven >= (s.limits.Jobs+1)/2 {
-		return nil
-	}
-	for {
-		d := s.ready[kind].pop()
-		if d == nil {
+// wakeAt returns when something may start that waits for a rate, or zero.
+func (s *scheduler) wakeAt() time.Time { return s.parked.first() }
+
+// nextOf takes a task from a ring.
+func (s *scheduler) nextOf(side int, now time.Time) *task {
+	for s.busy < s.limits.Jobs && (side == 1 || s.doubtful < (s.limits.Jobs+1)/2) {
+		place, ok := s.ready[side].pick(func(place) bool { return true })
+		if !ok {
 			return nil
 		}
-		d.queued = false
-		if d.waiting == 0 || float64(d.busy) >= max(1, d.window) && d.busy > 0 {
-			continue // done puts it back
+		d := place.to
+		if d.ticket != place.ticket {
+			continue // it has another place by now, or none
 		}
-		t := d.pop()
-		d.busy++
-		s.busy++
-		if kind == 0 {
-			s.unproven++
+		d.ticket = 0
+		if t := s.nextAt(d, now); t != nil {
+			s.ready[side].picked()
+			s.enqueue(d)
+			return t
 		}
-		s.enqueue(d)
-		return t
+	}
+	return nil
+}
+
+// nextAt takes a task from d. When none may start, d is put where that may change: at a gate, or to
+// wait for a rate. Else something runs at d, and its end brings d back.
+func (s *scheduler) nextAt(d *destination, now time.Time) *task {
+	d.pool.recover(now)
+	if d.waiting == 0 || d.full(s.limits) {
+		return nil
+	}
+	if d.pool.together && !d.pool.gate.admits(1) {
+		d.pool.gate.wait(d)
+		return nil
+	}
+	var again time.Time
+	l, ok := d.turns.pick(func(l *lane) bool {
+		at, fits := s.startable(l.tasks[0], d, now)
+		if !at.IsZero() && (again.IsZero() || at.Before(again)) {
+			again = at
+		}
+		return fits
+	})
+	if !ok {
+		if !again.IsZero() {
+			d.parked = again
+			s.parked.add(d)
+		}
+		return nil
+	}
+	d.turns.picked()
+	t := d.take(l)
+	s.pulled(t)
+	s.begin(t, now)
+	return t
+}
+
+// startable tells whether t may start now, or else at which time its rates allow it.
+func (s *scheduler) startable(t *task, d *destination, now time.Time) (at time.Time, fits bool) {
+	for m := range t.meters {
+		if free := m.at(now, m.rate.cost(len(t.recipients))); free.After(now) && free.After(at) {
+			at = free
+		}
+	}
+	if !at.IsZero() || t.large && d.largeFull(s.limits) {
+		return at, false
+	}
+	for g, weight := range s.gatesOf(t) {
+		if !g.admits(weight) {
+			g.wait(d)
+			return at, false
+		}
+	}
+	return at, true
+}
+
+// gatesOf yields the gates that t has to enter, but that of its pool, and its weight there.
+func (s *scheduler) gatesOf(t *task) func(yield func(*gate, int64) bool) {
+	return func(yield func(*gate, int64) bool) {
+		if !yield(&t.account.gate, 1) || t.finding() {
+			return
+		}
+		if !t.large {
+			yield(&s.smallBytes, t.size)
+			return
+		}
+		_ = yield(&s.large, 1) && yield(&s.largeBytes, t.size)
 	}
 }
 
-// done takes back t with what became of it: whether it spoke of the host and not of a recipient that
-// it failed. It returns the tasks that waited for a destination which is suspended now.
-func (s *scheduler) done(t *task, answer *mail.Status, failed bool, now time.Time) []*task {
+// begin counts t as running.
+func (s *scheduler) begin(t *task, now time.Time) {
 	d := t.to
-	wasProven := d.proven
-	s.release(d)
-	d.used = now
+	for m := range t.meters {
+		m.take(now, m.rate.cost(len(t.recipients)))
+	}
+	if t.pool = nil; d.pool.together {
+		t.pool = d.pool
+		t.pool.gate.enter(1)
+	}
+	for g, weight := range s.gatesOf(t) {
+		g.enter(weight)
+	}
+	if d.busy == 0 {
+		d.moved = now
+	}
+	d.busy++
+	s.busy++
+	t.account.tasks++
+	if t.large {
+		d.large++
+	}
+	if d.side() == 0 {
+		s.doubtful++
+	}
+}
+
+// release is the reverse of begin, but for the rates.
+func (s *scheduler) release(t *task) {
+	d := t.to
+	var opened []*destination
+	if t.pool != nil {
+		opened = append(opened, t.pool.gate.leave(1)...)
+	}
+	for g, weight := range s.gatesOf(t) {
+		opened = append(opened, g.leave(weight)...)
+	}
+	d.busy--
+	s.busy--
+	t.account.tasks--
+	if t.large {
+		d.large--
+	}
+	if d.side() == 0 {
+		s.doubtful--
+	}
+	for _, other := range opened {
+		s.enqueue(other)
+	}
+}
+
+// An outcome is what a delivery tells of its destination.
+type outcome struct {
+	failed bool         // it speaks of the host, not of a recipient
+	answer *mail.Status // when failed, or with reply
+	reply  *Reply       // what a shaping rule asks for, or nil
+}
+
+// done takes back t with what became of it. It returns the tasks that waited where nothing may start
+// for a while now.
+func (s *scheduler) done(t *task, o outcome, now time.Time) []*task {
+	d := t.to
+	s.release(t)
+	d.used, d.moved = now, now
 	d.mean += (now.Sub(t.started).Seconds() - d.mean) / 8
 	var back []*task
-	if failed {
-		back = s.failure(d, answer, now)
-	} else {
-		d.failures, d.proven, d.suspended = 0, true, time.Time{}
-		d.window = min(max(d.window, 1)+1/max(d.window, 1), float64(d.limit))
-	}
-	if d.proven != wasProven { // its other tasks out change sides
-		if d.proven {
-			s.unproven -= d.busy
-		} else {
-			s.unproven += d.busy
+	s.reside(d, func() {
+		d.slow = d.mean > slowAfter.Seconds()
+		switch {
+		case o.reply != nil && (o.reply.Action == Slow || o.reply.Action == Suspend):
+			back = s.shape(d, o, now)
+		case o.failed:
+			back = s.failure(d, o.answer, now)
+		default:
+			d.failures, d.proven, d.suspended = 0, true, time.Time{}
+			d.window = min(max(d.window, 1)+1/max(d.window, 1), float64(d.limit(s.limits)))
 		}
-		s.ready[side(wasProven)].remove(d)
-	}
+	})
 	s.enqueue(d)
 	return back
 }
 
-// suspension returns until when the destination key is suspended, or zero.
-func (s *scheduler) suspension(key string, now time.Time) time.Time {
-	if d := s.destinations[key]; d != nil && now.Before(d.suspended) {
-		return d.suspended
+// shape does what a rule says of an answer. The host lives: it is neither suspended for failing nor
+// does its window grow.
+func (s *scheduler) shape(d *destination, o outcome, now time.Time) []*task {
+	d.proven = true
+	why := &mail.Status{
+		Code: 451, Enhanced: "4.3.2",
+		Text: fmt.Sprintf("%s; the answer was: %s", o.reply.reason(), o.answer), Peer: o.answer.Peer,
 	}
-	return time.Time{}
+	if o.reply.Action == Slow {
+		d.pool.slowDown(o.reply, why, now)
+		d.window = max(1, min(d.window, float64(d.limit(s.limits))))
+		return nil
+	}
+	d.pool.suspended, d.pool.why = now.Add(o.reply.lasts()), why
+	var back []*task
+	for _, other := range s.destinations {
+		if other.pool == d.pool {
+			back = append(back, s.drain(other)...)
+		}
+	}
+	return back
+}
+
+// reside does fn, which may change the side of d.
+func (s *scheduler) reside(d *destination, fn func()) {
+	before := d.side()
+	fn()
+	switch after := d.side(); {
+	case after == before:
+		return
+	case after == 1:
+		s.doubtful -= d.busy
+	default:
+		s.doubtful += d.busy
+	}
+	d.ticket = 0
+	s.enqueue(d)
 }
 
 // cancel takes back t, which next returned and which did not run.
 func (s *scheduler) cancel(t *task) {
-	s.release(t.to)
-	s.enqueue(t.to)
-}
-
-func (s *scheduler) release(d *destination) {
-	d.busy--
-	s.busy--
-	if !d.proven {
-		s.unproven--
+	s.release(t)
+	for m := range t.meters {
+		m.refund(m.rate.cost(len(t.recipients)))
 	}
+	s.enqueue(t.to)
 }
 
 func (s *scheduler) failure(d *destination, answer *mail.Status, now time.Time) []*task {
@@ -200,95 +527,70 @@ func (s *scheduler) failure(d *destination, answer *mail.Status, now time.Time) 
 	}
 	d.failures++
 	d.last = answer
-	d.suspended = now.Add(s.policy.wait(d.failures, 0.5))
-	return d.drain()
-}
-
-// sweep forgets destinations that were idle for long.
-func (s *scheduler) sweep(now time.Time) {
-	for key, d := range s.destinations {
-		if d.busy == 0 && d.waiting == 0 && now.Sub(d.used) > forgetAfter && !now.Before(d.suspended) {
-			s.ready[side(d.proven)].remove(d)
-			delete(s.destinations, key)
-		}
+	pause := s.policy.wait(d.failures, 0.5)
+	if d.finding {
+		pause = min(pause, maxRoutePause)
 	}
+	d.suspended = now.Add(pause)
+	return s.drain(d)
 }
 
-func (s *scheduler) enqueue(d *destination) {
-	if d.queued || d.waiting == 0 {
-		return
-	}
-	d.queued = true
-	s.ready[side(d.proven)].push(d)
-}
-
-func side(proven bool) int {
-	if proven {
-		return 1
-	}
-	return 0
-}
-
-// backlog estimates how long a task that comes now would wait.
-func (d *destination) backlog() time.Duration {
-	return time.Duration(float64(d.waiting) * d.mean / max(1, d.window) * float64(time.Second))
-}
-
-func (d *destination) push(t *task) {
-	l := d.lanes[t.sender]
-	if l == nil {
-		l = &lane{sender: t.sender}
-		d.lanes[t.sender] = l
-		d.turns = append(d.turns, l)
-	}
-	l.tasks = append(l.tasks, t)
-	d.waiting++
-}
-
-func (d *destination) pop() *task {
-	l := d.turns[0]
-	d.turns = d.turns[1:]
-	t := l.tasks[0]
-	l.tasks[0] = nil
-	l.tasks = l.tasks[1:]
-	d.waiting--
-	if len(l.tasks) > 0 {
-		d.turns = append(d.turns, l)
-	} else {
-		delete(d.lanes, l.sender)
-	}
-	return t
-}
-
-func (d *destination) drain() []*task {
-	var back []*task
-	for d.waiting > 0 {
-		back = append(back, d.pop())
+func (s *scheduler) drain(d *destination) []*task {
+	back := d.drain()
+	for _, t := range back {
+		s.pulled(t)
 	}
 	return back
 }
 
-// A ring is a first-in first-out line of destinations.
-type ring struct{ line []*destination }
-
-func (r *ring) push(d *destination) { r.line = append(r.line, d) }
-
-func (r *ring) pop() *destination {
-	if len(r.line) == 0 {
-		return nil
-	}
-	d := r.line[0]
-	r.line[0] = nil
-	r.line = r.line[1:]
-	return d
-}
-
-func (r *ring) remove(d *destination) {
-	for i, other := range r.line {
-		if other == d {
-			r.line = append(r.line[:i], r.line[i+1:]...)
-			d.queued = false
-			return
+// sweep forgets what was idle for long, and marks the destinations where deliveries hang.
+func (s *scheduler) sweep(now time.Time) {
+	for key, d := range s.destinations {
+		if d.busy > 0 && !d.slow && now.Sub(d.moved) > slowAfter {
+			s.reside(d, func() { d.slow = true })
+		}
+		if until, _ := d.until(now); d.busy == 0 && d.waiting == 0 && now.Sub(d.used) > forgetAfter && until.IsZero() {
+			d.ticket, d.parked = 0, time.Time{}
+			delete(s.destinations, key)
 		}
 	}
+	for sender, a := range s.senders {
+		if a.tasks == 0 && now.Sub(a.used) > forgetAfter && !a.meter.full.After(now) {
+			delete(s.senders, sender)
+		}
+	}
+	s.sweepPools(now)
+}
+
+// sweepPools forgets the pools of destinations that were all forgotten.
+func (s *scheduler) sweepPools(now time.Time) {
+	used := map[*pool]bool{}
+	for _, d := range s.destinations {
+		used[d.pool] = true
+	}
+	for key, p := range s.pools {
+		if !used[p] && !p.suspended.After(now) && !p.slowed.After(now) && !p.meter.full.After(now) {
+			delete(s.pools, key)
+		}
+	}
+}
+
+// enqueue gives d a place in its ring, or a better one when something of higher priority waits.
+func (s *scheduler) enqueue(d *destination) {
+	if d.waiting == 0 {
+		return
+	}
+	level := d.turns.top()
+	if d.ticket != 0 && level <= d.level {
+		return
+	}
+	s.tickets++
+	d.ticket, d.level, d.parked = s.tickets, level, time.Time{}
+	s.ready[d.side()].push(level, place{d, d.ticket})
+}
+
+// A place is that of a destination in a ring, as long as it has that ticket.
+type place struct {
+	to     *destination
+	ticket uint64
 }

@@ -16,13 +16,13 @@ type bench struct {
 }
 
 func newBench(l Limits) *bench {
-	return &bench{s: newScheduler(l.withDefaults(), Policy{}.withDefaults()), now: time.Unix(1795000000, 0)}
+	return &bench{s: newScheduler(l.withDefaults(), Policy{}.withDefaults(), newShaping(Shaping{NoBuiltin: true})), now: time.Unix(1795000000, 0)}
 }
 
 func (b *bench) add(sender, destination string, n int) (refused int) {
 	for range n {
-		t := &task{record: &record{}, recipients: []int{0}, sender: sender}
-		if b.s.add(t, destination, 0, b.now) != nil {
+		t := &task{record: &record{}, recipients: []int{0}, sender: sender, route: Route{Agent: "test", Destination: destination}}
+		if b.s.add(t, destination, b.now) != nil {
 			refused++
 		}
 	}
@@ -43,7 +43,7 @@ func (b *bench) finish(n int, failed bool) (back int) {
 	for range n {
 		t := b.out[0]
 		b.out = b.out[1:]
-		back += len(b.s.done(t, mail.NewStatus(421, "4.4.1", "refused"), failed, b.now))
+		back += len(b.s.done(t, outcome{failed: failed, answer: mail.NewStatus(421, "4.4.1", "refused")}, b.now))
 	}
 	return back
 }
@@ -121,12 +121,12 @@ func TestSendersTakeTurns(t *testing.T) {
 func TestDeadHostsLeaveRoom(t *testing.T) {
 	b := newBench(Limits{Jobs: 100})
 	for i := range 100 { // none of them ever answers
-		b.add("ann", fmt.Sprint("dead", i), 10)
+		b.add(fmt.Sprint("ann", i), fmt.Sprint("dead", i), 10)
 	}
 	if n := len(b.start()); n != 50 {
 		t.Errorf("%d of 100 jobs wait for hosts that never answered, want half", n)
 	}
-	b.s.destinations["alive"] = &destination{key: "alive", limit: 20, window: 20, proven: true, lanes: map[string]*lane{}}
+	b.s.destinations["alive"] = &destination{key: "alive", window: 20, proven: true, lanes: map[laneKey]*lane{}, pool: &pool{}}
 	b.add("ann", "alive", 100)
 	if n := len(b.start()); n != 20 {
 		t.Errorf("%d jobs for the living host, want 20", n)
@@ -157,8 +157,8 @@ func TestIdleDestinationsAreForgotten(t *testing.T) {
 	}
 	b.now = b.now.Add(2 * forgetAfter)
 	b.s.sweep(b.now)
-	if n := len(b.s.destinations); n != 0 || b.s.busy != 0 || b.s.unproven != 0 {
-		t.Errorf("%d destinations, %d busy, %d unproven are left", n, b.s.busy, b.s.unproven)
+	if n := len(b.s.destinations); n != 0 || b.s.busy != 0 || b.s.doubtful != 0 {
+		t.Errorf("%d destinations, %d busy, %d unproven are left", n, b.s.busy, b.s.doubtful)
 	}
 }
 
@@ -211,7 +211,7 @@ func TestSettle(t *testing.T) {
 		{"after five days it has failed", Recipient{}, later, 5 * 24 * time.Hour, Failed, failed},
 		{"an odd code is temporary", Recipient{}, &mail.Status{Code: 354}, 0, Deferred, noReport},
 	} {
-		v := p.settle(c.r, c.answer, created, created.Add(c.age), 0.5)
+		v := p.settle(c.r, c.answer, moment{env: &mail.Envelope{Received: created}, now: created.Add(c.age), chance: 0.5})
 		if v.recipient.State != c.state || v.report != c.report {
 			t.Errorf("%s: %s, report %q; want %s, %q", c.claim, v.recipient.State, v.report, c.state, c.report)
 		}
@@ -255,10 +255,11 @@ func TestWhoWasNotAskedIsDueWhenTheSuspensionEnds(t *testing.T) {
 		next           time.Time
 	}{
 		{"right after the suspension", now, now.Add(7 * time.Minute), Deferred, now.Add(7 * time.Minute)},
-		{"never after the end of its time", now, created.Add(p.Expire).Add(time.Hour), Deferred, created.Add(p.Expire)},
+		{"never after the end of its time", created.Add(p.Expire).Add(-time.Minute), created.Add(p.Expire).Add(time.Hour), Deferred, created.Add(p.Expire)},
+		{"nor later than after any attempt", now, now.Add(24 * time.Hour), Deferred, now.Add(p.longest())},
 		{"it expires like others", created.Add(p.Expire), created.Add(p.Expire).Add(time.Hour), Failed, time.Time{}},
 	} {
-		v := p.unasked(p.settle(before, busy, created, c.now, 0), created, c.suspended, 0)
+		v := p.unasked(before, busy, moment{env: &mail.Envelope{Received: created}, now: c.now}, c.suspended)
 		if v.recipient.State != c.state || !v.recipient.Next.Equal(c.next) || c.state == Deferred && v.recipient.Attempts != before.Attempts {
 			t.Errorf("%s: %s, next %v, %d attempts", c.claim, v.recipient.State, v.recipient.Next.Sub(created), v.recipient.Attempts)
 		}

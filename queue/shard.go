@@ -15,6 +15,7 @@ type shard struct {
 	committer committer
 	unwatch   func() // of keepLeases and, after it, releaseLeases alone
 
+	mend  bool                  // due times may be too far away
 	held  bool                  // we have the lease
 	epoch uint64                // of the lease
 	next  time.Time             // when the store has something due that is not active; zero: never
@@ -65,9 +66,6 @@ func (d *dispatcher) loadDue(ctx context.Context, now time.Time) {
 			d.q.log.Error("queue: cannot read a shard, trying again", "shard", i, "err", found.err)
 		}
 	}
-	d.mu.Lock()
-	d.sched.sweep(now)
-	d.mu.Unlock()
 }
 
 // beginLoad tells how many entries of s may be loaded at now, if any are due.
@@ -77,14 +75,15 @@ func (d *dispatcher) beginLoad(s *shard, now time.Time) (room int, due bool) {
 	if !s.held || s.next.IsZero() || s.next.After(now) {
 		return 0, false
 	}
-	room = d.q.limits.Window - len(d.records)
+	window := d.q.limits().Window
+	room = window - len(d.records)
 	if room <= 0 {
 		d.starved = true
 		return 0, false
 	}
 	s.next = time.Time{}
 	s.left = map[mail.QueueID]bool{}
-	return min(room, max(d.q.limits.Window/Shards, minLoad)), true
+	return min(room, max(window/Shards, minLoad)), true
 }
 
 // minLoad is how many entries of one shard are read at once at least.
@@ -106,7 +105,7 @@ func (d *dispatcher) endLoad(s *shard, found dueEntries, now time.Time) {
 		return
 	}
 	for _, id := range found.active {
-		if r := d.records[id]; r != nil {
+		if r := d.records[id]; r != nil && !r.dropped {
 			d.activate(r, now)
 			s.dueAt(r.entry.Next())
 		}
@@ -116,7 +115,7 @@ func (d *dispatcher) endLoad(s *shard, found dueEntries, now time.Time) {
 			d.admit(e, senderKey(&e.Envelope), now)
 		}
 	}
-	d.start(now)
+	d.startNow()
 }
 
 func (d *dispatcher) known(id mail.QueueID) bool {

@@ -13,11 +13,12 @@ const routesPerDomain = 2
 
 // findWays asks the router for each recipient of t and places the tasks that come of it.
 func (d *dispatcher) findWays(t *task) *task {
+	r := t.record
 	var answers []*mail.Status
 	var failed []int
 	ways := map[string]*way{}
 	for _, i := range t.recipients {
-		route, err := d.route(t.record.entry, i)
+		route, err := d.route(r.entry, i)
 		if err != nil {
 			failed, answers = append(failed, i), append(answers, mail.StatusOf(err))
 			continue
@@ -28,20 +29,32 @@ func (d *dispatcher) findWays(t *task) *task {
 		}
 		ways[key].recipients = append(ways[key].recipients, i)
 	}
-	now := time.Now()
+	now, at := time.Now(), d.q.clock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.finishTask(t, answers, len(ways) == 0 && hostFailed(answers), now)
-	r := t.record
+	o := outcome{failed: len(ways) == 0 && hostFailed(answers)}
+	if o.failed {
+		o.answer = answers[0]
+	}
+	d.finishTask(t, o, now)
+	if r.dropped { // an operator has changed it meanwhile
+		d.ended(r)
+		return d.following(now)
+	}
 	r.open += len(ways)
-	if len(failed) > 0 {
-		d.close(&task{record: r, recipients: failed}, answers, now)
-	} else {
-		r.open--
-	}
 	for _, w := range ways {
-		d.split(r, w, t.urgent, now)
+		d.split(r, w, t.urgent)
 	}
+	if len(failed) > 0 {
+		d.shards[shardOf(r.entry.ID)].committer.add(closing{
+			task: &task{record: r, recipients: failed}, answers: answers, at: at, unrouted: true,
+		})
+		return d.following(now)
+	}
+	if r.open--; r.open <= 0 {
+		d.forget(r)
+	}
+	d.ended(r)
 	return d.following(now)
 }
 
@@ -53,14 +66,19 @@ type way struct {
 }
 
 // split makes tasks of at most Limits.Batch recipients. Its caller counted one of them open.
-func (d *dispatcher) split(r *record, w *way, urgent bool, now time.Time) {
+func (d *dispatcher) split(r *record, w *way, urgent bool) {
 	r.open--
+	batch := d.sched.batch(w.route, d.q.limits().Batch)
+	for _, i := range w.recipients {
+		r.entry.Recipients[i].lifetime = w.route.Expire
+	}
 	for left := w.recipients; len(left) > 0; {
-		n := min(len(left), d.q.limits.Batch)
-		t := &task{record: r, recipients: left[:n:n], route: w.route, sender: r.sender, urgent: urgent}
+		n := min(len(left), batch)
+		t := r.task(left[:n:n], urgent)
+		t.route, t.limit = w.route, w.route.Limit
 		left = left[n:]
 		r.open++
-		d.place(t, w.key, w.route.Limit, now)
+		d.place(t, w.key)
 	}
 }
 
