@@ -186,27 +186,31 @@ func (l *Layers) ownMailbox(address mail.Address, target Target) ([]mail.Address
 	return target.Addresses, branches
 }
 
-// mailbox returns the mailbox with an address, whatever its owner forwards, or KindNone.
+// mailbox returns the mailbox with an address, whatever its owner forwards; KindNone when there is
+// none. An address of another host stays one.
 func (l *Layers) mailbox(ctx context.Context, address mail.Address) (Target, error) {
-	target, err := l.directory.Resolve(ctx, address)
-	switch {
-	case err != nil || target.CatchAll || target.StandIn:
-		target = Target{}
-	case target.Account != 0:
-		return Target{Kind: KindAccount, Account: target.Account, Detail: target.Detail}, nil
-	case target.Kind == KindRelay:
-		return Target{}, nil
+	known, err := l.directory.Resolve(ctx, address)
+	if err != nil {
+		return Target{}, err
+	}
+	if known.Account != 0 && !known.CatchAll && !known.StandIn {
+		return Target{Kind: KindAccount, Account: known.Account, Detail: known.Detail}, nil
+	}
+	if !known.Kind.Ours() {
+		if ours, err := l.owns(ctx, address.Domain); err != nil || !ours {
+			return Target{Kind: known.Kind}, err
+		}
 	}
 	for _, layer := range l.layers {
 		boxes, ok := layer.(Mailboxes)
-		if !ok || err != nil {
+		if !ok {
 			continue
 		}
-		if target, err = boxes.Mailbox(ctx, address); target.Kind != KindNone {
+		if target, err := boxes.Mailbox(ctx, address); err != nil || target.Kind != KindNone {
 			return target, err
 		}
 	}
-	return Target{}, err
+	return Target{}, nil
 }
 
 // ownerPrefix begins the local-part of the address that hears of failures of the list it names.
