@@ -48,6 +48,14 @@ func (s *Submitter) check(ctx context.Context, who auth.Identity, env mail.Envel
 	if err := s.CheckSender(ctx, who, env.From); err != nil {
 		return err
 	}
+	if err := s.checkForm(env, h); err != nil {
+		return err
+	}
+	return s.checkAuthors(ctx, who, h)
+}
+
+// checkForm decides whether a message has a form in which it may go out, whoever sends it.
+func (s *Submitter) checkForm(env mail.Envelope, h message.Header) error {
 	if n := len(env.Recipients); n == 0 || n > s.cfg.MaxRecipients {
 		return mail.NewStatus(550, "5.5.3", "%d recipients: a message may have 1 to %d", n, s.cfg.MaxRecipients)
 	}
@@ -57,7 +65,7 @@ func (s *Submitter) check(ctx context.Context, who auth.Identity, env mail.Envel
 	if hasBareCR(h.Raw()) {
 		return mail.NewStatus(550, "5.6.0", "the header has a CR that is not part of a CRLF: others would see a field begin there")
 	}
-	return s.checkAuthors(ctx, who, h)
+	return nil
 }
 
 // hasBareCR tells whether a CR stands in b that no LF follows. BDAT brings such (RFC 3030), and on the
