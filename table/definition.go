@@ -1,6 +1,16 @@
 package table
 
-import "time"
+import (
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"posthaste/table/httptable"
+	"posthaste/table/ldaptable"
+	"posthaste/table/sqltable"
+)
 
 // A Definition is a table that "type:name" alone cannot describe: one that asks a server. Zero values
 // mean the defaults named here.
@@ -43,3 +53,92 @@ const (
 	DefaultTimeout     = 5 * time.Second
 	DefaultParallel    = 8
 )
+
+// maxValueBytes bounds a value that a server gives.
+const maxValueBytes = 64 << 10
+
+// maxParallel bounds Definition.Parallel.
+const maxParallel = 1000
+
+func (d Definition) withDefaults() Definition {
+	d.TTL = durationOr(d.TTL, DefaultTTL)
+	d.NegativeTTL = durationOr(d.NegativeTTL, DefaultNegativeTTL)
+	d.StaleTTL = max(d.StaleTTL, 0)
+	if d.Timeout <= 0 {
+		d.Timeout = DefaultTimeout
+	}
+	if d.CacheBytes <= 0 {
+		d.CacheBytes = DefaultCacheBytes
+	}
+	if d.Parallel <= 0 {
+		d.Parallel = DefaultParallel
+	}
+	return d
+}
+
+func durationOr(d, or time.Duration) time.Duration {
+	if d == 0 {
+		return or
+	}
+	return max(d, 0)
+}
+
+// open makes the driver of d. Its errors never hold a password.
+func (d Definition) open() (server, error) {
+	if !isName(d.Name) {
+		return nil, fmt.Errorf("the name %q is not one of letters, digits, \"-\", \"_\" and \".\"", d.Name)
+	}
+	d = d.withDefaults()
+	if d.Parallel > maxParallel {
+		return nil, fmt.Errorf("parallel is %d: at most %d", d.Parallel, maxParallel)
+	}
+	roots, err := d.roots()
+	if err != nil {
+		return nil, err
+	}
+	switch d.Type {
+	case "sql":
+		return driver(sqltable.New(sqltable.Config{URL: d.URL, Query: d.Query, User: d.User, Password: d.Password, Parallel: d.Parallel, MaxBytes: maxValueBytes}))
+	case "ldap":
+		return driver(ldaptable.New(ldaptable.Config{
+			URL: d.URL, Filter: d.Query, Base: d.Base, Scope: d.Scope, Attributes: strings.Fields(d.Attribute), User: d.User, Password: d.Password,
+			StartTLS: d.StartTLS, Roots: roots, Parallel: d.Parallel, MaxBytes: maxValueBytes,
+		}))
+	case "http":
+		return driver(httptable.New(httptable.Config{URL: d.URL, User: d.User, Password: d.Password, Roots: roots, Parallel: d.Parallel, MaxBytes: maxValueBytes}))
+	}
+	return nil, fmt.Errorf("type is %q: it can be sql, ldap or http; inline, file, cidr and regexp need no definition", d.Type)
+}
+
+// driver keeps a nil pointer from becoming a server that is not nil.
+func driver[T server](t T, err error) (server, error) {
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// roots reads CA. Nil means those of the system.
+func (d Definition) roots() (*x509.CertPool, error) {
+	if d.CA == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(d.CA)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", d.CA)
+	}
+	return roots, nil
+}
+
+func isName(s string) bool {
+	for _, r := range s {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r)) {
+			return false
+		}
+	}
+	return s != ""
+}
