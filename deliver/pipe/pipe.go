@@ -7,10 +7,13 @@
 package pipe
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"posthaste/explain"
 	"posthaste/helper"
 	"posthaste/mail"
 )
@@ -28,7 +31,7 @@ type Config struct {
 	Command []string
 
 	User  string // the Unix user to run it as; "" is the helper's choice
-	Flags string // letters of Postfix's pipe(8), see Flags in flags.go: BDFORXhqu.>
+	Flags string // letters of Postfix's pipe(8), see flags.go: BDFORXhuq.>
 
 	MaxSize    int64         // bytes of a message; larger is refused; 0: no bound
 	Recipients int           // at most in one run; default 1
@@ -82,5 +85,43 @@ func (a *Agent) Deliver(ctx context.Context, env mail.Envelope, rcpts []mail.Rec
 		}
 		return answers
 	}
+	for from := 0; from < len(rcpts); from += p.Recipients {
+		to := min(from+p.Recipients, len(rcpts))
+		status := a.run(ctx, p, &env, rcpts[from:to], c.Bytes())
+		for i := from; i < to; i++ {
+			answers[i] = status
+			explain.Note(ctx, "pipe", "%s goes to pipe %s: %v", rcpts[i].Address, name, status)
+		}
+	}
 	return answers
+}
+
+// run calls the program once.
+func (a *Agent) run(ctx context.Context, p *pipe, env *mail.Envelope, rcpts []mail.Recipient, text []byte) *mail.Status {
+	if p.MaxSize > 0 && int64(len(text)) > p.MaxSize {
+		return mail.NewStatus(552, "5.3.4", "the message has %d bytes, %d are accepted there", len(text), p.MaxSize)
+	}
+	words, err := p.words(env, rcpts, len(text))
+	if errors.Is(err, errOption) {
+		return mail.NewStatus(553, "5.1.3", "an address that begins with a hyphen cannot be delivered there")
+	}
+	content, err := p.content(env, rcpts, text)
+	if err != nil {
+		return mail.StatusOf(err)
+	}
+	job := helper.Job{User: p.User, Program: words, Content: bytes.NewReader(content), CRLF: p.CRLF, Timeout: p.Timeout,
+		Env: helper.Environment(env.From, rcpts[0].Address, p.Separator)}
+	if env.ID != "" {
+		job.Env = append(job.Env, "QUEUE_ID="+string(env.ID))
+	}
+	result, err := a.runner.Run(ctx, job)
+	if err != nil {
+		return mail.StatusOf(err)
+	}
+	status := result.Status()
+	if status.OK() && !p.has('X') {
+		status.Enhanced = "2.1.9" // RFC 5248: passed on to what reports no more
+		status.Peer = "pipe " + p.Name
+	}
+	return status
 }
