@@ -9,9 +9,7 @@
 package access
 
 import (
-	"context"
 	"log/slog"
-	"net/netip"
 
 	"posthaste/mail"
 	"posthaste/table"
@@ -44,12 +42,6 @@ type Config struct {
 	Log       *slog.Logger                           // nil: none
 }
 
-// Rules decide. A nil *Rules has no opinion on anything.
-type Rules struct{}
-
-// New opens the tables of c. The error names everything that is wrong.
-func New(c Config) (*Rules, error) { return &Rules{}, nil }
-
 // An Action is what a decision asks for.
 type Action string
 
@@ -68,29 +60,4 @@ type Decision struct {
 	Action Action
 	Status *mail.Status // the answer to give, with Reject and Defer; else nil
 	Rule   string       // which rule and key decided, for trace and log; empty when none did
-}
-
-// Client decides about a connection from ip, whose name, confirmed forward and back, is name, or empty.
-func (r *Rules) Client(ctx context.Context, ip netip.Addr, name string) (Decision, error) {
-	return Decision{Action: Dunno}, nil
-}
-
-// Helo decides about what a client calls itself: a host name or an address literal.
-func (r *Rules) Helo(ctx context.Context, name string) (Decision, error) {
-	return Decision{Action: Dunno}, nil
-}
-
-// Sender decides about a reverse-path.
-func (r *Rules) Sender(ctx context.Context, from mail.ReversePath) (Decision, error) {
-	return Decision{Action: Dunno}, nil
-}
-
-// Recipient decides about a forward-path.
-func (r *Rules) Recipient(ctx context.Context, to mail.Address) (Decision, error) {
-	return Decision{Action: Dunno}, nil
-}
-
-// Etrn decides about the domain that a client asks to have its queue run for.
-func (r *Rules) Etrn(ctx context.Context, domain string) (Decision, error) {
-	return Decision{Action: Dunno}, nil
 }

@@ -71,7 +71,7 @@ func New(c Config) (*Table, error) {
 		return nil, errors.New("query names neither %s nor %u nor %d, so every key would have the same value")
 	}
 	if len(c.Attributes) == 0 {
-		return nil, errors.New("attribute is missing: whose values are the result?")
+		return nil, errors.New("attribute is missing, whose values are the result")
 	}
 	var known bool
 	scopes := map[string]int{"": ldap.ScopeWholeSubtree, "sub": ldap.ScopeWholeSubtree, "one": ldap.ScopeSingleLevel, "base": ldap.ScopeBaseObject}
@@ -121,7 +121,7 @@ func (t *Table) join(result *ldap.SearchResult) (string, bool, error) {
 					continue
 				}
 				if size += len(value) + 1; size > t.c.MaxBytes {
-					return "", false, errors.New("the result is too long for a value: does the filter match too much?")
+					return "", false, errors.New("the result is too long for a value, the filter matches too much")
 				}
 				all = append(all, value)
 			}

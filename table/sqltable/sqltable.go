@@ -66,7 +66,7 @@ func New(c Config) (*Table, error) {
 // Close gives up the connections.
 func (t *Table) Close() error { return t.close() }
 
-var errTooLong = errors.New("the result is too long for a value: does the query select too many rows?")
+var errTooLong = errors.New("the result is too long for a value, the query selects too many rows")
 
 // Lookup implements the contract of package table.
 func (t *Table) Lookup(ctx context.Context, key string) (string, bool, error) {
