@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"posthaste/auth"
+	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/directory"
 	"posthaste/mail"
 	"posthaste/queue"
@@ -25,14 +26,15 @@ import (
 
 // Config names the parts of a node that operations work on.
 type Config struct {
-	Directory *directory.Directory
-	Auth      *auth.Auth
-	Store     *store.Store
-	Queue     *queue.Queue
-	Trace     *trace.Log
-	Quota     int64 // of accounts that name none, in bytes; 0 is no limit
-	Hostname  string
-	Log       *slog.Logger
+	Directory  *directory.Directory
+	Auth       *auth.Auth
+	Store      *store.Store
+	Queue      *queue.Queue
+	Trace      *trace.Log
+	TLSReports *tlsrpt.Inbox // nil: none are taken
+	Quota      int64         // of accounts that name none, in bytes; 0 is no limit
+	Hostname   string
+	Log        *slog.Logger
 }
 
 // Admin does the operations of one node.

@@ -39,6 +39,8 @@ func (a *Admin) Handler() http.Handler {
 	none(mux, "queue/rule/add", a.AddQueueRule)
 	none(mux, "queue/rule/remove", a.RemoveQueueRule)
 	many(mux, "queue/rule/list", func(ctx context.Context, _ struct{}) iter.Seq2[any, error] { return anySeq(a.QueueRules(ctx)) })
+	many(mux, "tlsrpt/list", func(ctx context.Context, _ struct{}) iter.Seq2[any, error] { return anySeq(a.TLSReports(ctx)) })
+	one(mux, "tlsrpt/show", a.TLSReport)
 	many(mux, "trace", func(ctx context.Context, r TraceRequest) iter.Seq2[any, error] {
 		return func(yield func(any, error) bool) {
 			events, err := a.Trace(ctx, r)

@@ -28,6 +28,7 @@ type commands struct {
 	Alias   aliasCommands  `cmd:"" help:"Addresses that lead to others."`
 	Mailbox mailboxCommand `cmd:"" help:"Mailboxes of an account: list, import, export."`
 	Queue   queueCommands  `cmd:"" help:"Messages that wait for delivery."`
+	TLSRPT  tlsrptCommands `cmd:"" name:"tlsrpt" help:"What other hosts report about TLS with our domains (RFC 8460)."`
 	Trace   traceCommand   `cmd:"" help:"What happened to a message, and why."`
 	Man     manCommand     `cmd:"" help:"Print the manual."`
 	Version versionCommand `cmd:"" help:"Print the version."`
