@@ -176,26 +176,28 @@ func parseURIs(list string) []*url.URL {
 	return found
 }
 
-// deliver hands a report to every address. One that took it is enough; the others are not tried again, so
-// that no one gets copies because of another.
+// deliver hands a report to every address that its domain names. When one of them took it the report is
+// sent: the others are not tried again, so that none gets copies because of another.
 func (c *Collector) deliver(ctx context.Context, r Report, domain string, uris []*url.URL) error {
 	packed, err := r.pack()
 	if err != nil {
 		return err
 	}
-	var problem error
+	var problems []error
 	for _, u := range uris {
+		send := func() error { return c.mail(ctx, u, r, domain, packed) }
 		if u.Scheme == "https" {
-			err = c.post(ctx, u, packed)
-		} else {
-			err = c.mail(ctx, u, r, domain, packed)
+			send = func() error { return c.post(ctx, u, packed) }
 		}
-		if err == nil {
-			return nil // RFC 8460 section 3: each is tried until one works
+		if err := send(); err != nil {
+			c.cfg.Log.Info("TLS report refused", "domain", domain, "to", u.Redacted(), "reason", err)
+			problems = append(problems, fmt.Errorf("%s: %w", u.Redacted(), err))
 		}
-		problem = errors.Join(problem, fmt.Errorf("%s: %w", u.Redacted(), err))
 	}
-	return problem
+	if len(problems) < len(uris) {
+		return nil
+	}
+	return errors.Join(problems...)
 }
 
 // post sends a report by HTTPS (RFC 8460 section 5.4).

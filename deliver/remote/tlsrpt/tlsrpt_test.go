@@ -65,7 +65,7 @@ func TestReportOfADay(t *testing.T) {
 		store := memkv.New()
 		defer store.Close()
 		c, server, queue := newCollector(t, store)
-		server.TXT("_smtp._tls.south.test", "v=TLSRPTv1; rua=mailto:reports%2Btls@south.test,https://late.test/")
+		server.TXT("_smtp._tls.south.test", "v=TLSRPTv1; rua=mailto:reports%2Btls@south.test,mailto:second@south.test")
 		server.TXT("_smtp._tls.east.test", "v=TLSRPTv1; rua=ftp://east.test")
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -87,12 +87,12 @@ func TestReportOfADay(t *testing.T) {
 			t.Error("a report left before the day was over")
 		}
 		<-time.After(spread + 2*time.Hour)
-		if queue.count() != 1 {
-			t.Fatalf("%d reports, want 1", queue.count())
+		if queue.count() != 2 {
+			t.Fatalf("%d reports, want one for each address", queue.count())
 		}
 		checkReport(t, queue)
 		<-time.After(keepUnsent + 24*time.Hour)
-		if queue.count() != 1 {
+		if queue.count() != 2 {
 			t.Errorf("%d reports of one day", queue.count())
 		}
 		cancel()
