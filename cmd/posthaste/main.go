@@ -31,6 +31,7 @@ type commands struct {
 	TLSRPT  tlsrptCommands `cmd:"" name:"tlsrpt" help:"What other hosts report about TLS with our domains (RFC 8460)."`
 	Trace   traceCommand   `cmd:"" help:"What happened to a message, and why."`
 	Man     manCommand     `cmd:"" help:"Print the manual."`
+	Table   tableCommands  `cmd:"" help:"Lookup tables: test what they answer."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
