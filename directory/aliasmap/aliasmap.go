@@ -7,6 +7,7 @@
 package aliasmap
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -34,8 +35,8 @@ func (n Names) separator() byte {
 	return n.Separator
 }
 
-// local tells whether the addresses of a domain are names of this machine.
-func (n Names) local(domain string) bool { return slices.Contains(n.Domains, domain) }
+// Local tells whether the addresses of a domain are names of this machine.
+func (n Names) Local(domain string) bool { return slices.Contains(n.Domains, domain) }
 
 // complete adds the domain that a name of this machine lacks.
 func (n Names) complete(a mail.Address) mail.Address {
@@ -45,8 +46,8 @@ func (n Names) complete(a mail.Address) mail.Address {
 	return a
 }
 
-// split returns the name proper of a local-part and its detail, if it has one.
-func (n Names) split(local string) (user, detail string, ok bool) {
+// Split returns the name proper of a local-part and its detail, if it has one.
+func (n Names) Split(local string) (user, detail string, ok bool) {
 	i := strings.IndexByte(local, n.separator())
 	if i <= 0 {
 		return local, "", false
@@ -54,12 +55,24 @@ func (n Names) split(local string) (user, detail string, ok bool) {
 	return local[:i], local[i+1:], true
 }
 
+// Target makes a Target of what an alias, or the .forward file of a user, says. user is whom programs and
+// files belong to. Files to include are an error.
+func (n Names) Target(of mail.Address, list []aliases.Target, user string) (directory.Target, error) {
+	g := gathering{names: n, of: of}
+	for _, t := range list {
+		if t.Kind == aliases.Include {
+			return directory.Target{}, fmt.Errorf("%s: nothing can be included here", t)
+		}
+		g.add(t, user)
+	}
+	return g.done(), nil
+}
+
 // A gathering makes one Target of what an alias says.
 type gathering struct {
 	names  Names
 	of     mail.Address // the alias
 	target directory.Target
-	drops  bool // it says that mail is thrown away
 }
 
 // add takes one target. user is whom programs and files belong to, "" for nobody special.
@@ -74,7 +87,7 @@ func (g *gathering) add(t aliases.Target, user string) {
 	case aliases.File:
 		g.branch(directory.Branch{Address: g.of, Target: directory.Target{Kind: directory.KindFile, Text: t.Text, User: user}})
 	case aliases.Discard:
-		g.drops = true
+		// nothing is added: alone, it leaves an alias without targets
 	case aliases.Fail, aliases.Defer:
 		if g.target.Status == nil {
 			g.answer(t)

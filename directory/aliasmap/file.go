@@ -12,6 +12,7 @@ import (
 
 	"posthaste/aliases"
 	"posthaste/directory"
+	"posthaste/directory/source"
 	"posthaste/explain"
 	"posthaste/mail"
 )
@@ -32,12 +33,12 @@ var errBroken = mail.Status{Code: 451, Enhanced: "4.3.5", Text: "what this addre
 // An alias file is believed when it belongs to root or to the user who runs us, and nobody else may
 // write to it. What an included file of another user says of programs and files is done as that user.
 type File struct {
-	names  Names
-	source source
-	log    *slog.Logger
+	names Names
+	path  string
+	log   *slog.Logger
 
 	mu       sync.Mutex // guards the rest; held while files are read, so that they are read once
-	state    stamp
+	state    source.State
 	loaded   bool
 	byName   map[mail.Address]aliases.Entry
 	included map[string]included
@@ -45,7 +46,7 @@ type File struct {
 
 // An included is the content of an included file.
 type included struct {
-	state   stamp
+	state   source.State
 	targets []aliases.Target
 	user    string // who programs and files belong to
 }
@@ -55,7 +56,7 @@ func NewFile(path string, names Names, log *slog.Logger) *File {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &File{names: names, source: source{path, aliases.MaxFile}, log: log, included: map[string]included{}}
+	return &File{names: names, path: path, log: log, included: map[string]included{}}
 }
 
 // Check reads the file anew and returns how many aliases it has. The error tells all that is wrong
@@ -69,7 +70,7 @@ func (f *File) Check() (int, error) {
 
 // Domain tells whether domain is local.
 func (f *File) Domain(_ context.Context, domain string) (bool, error) {
-	return f.names.local(domain), nil
+	return f.names.Local(domain), nil
 }
 
 // Find looks an address up.
@@ -98,26 +99,26 @@ func (f *File) CatchAll(ctx context.Context, address mail.Address) (directory.Ta
 func (f *File) lookup(address mail.Address) (entry aliases.Entry, detail string, ok bool) {
 	local := strings.ToLower(address.Local)
 	for _, domain := range [...]string{address.Domain, ""} {
-		if domain == "" && !f.names.local(address.Domain) {
+		if domain == "" && !f.names.Local(address.Domain) {
 			continue
 		}
 		if entry, ok = f.byName[mail.Address{Local: local, Domain: domain}]; ok {
 			return entry, "", true
 		}
 	}
-	name, _, split := f.names.split(local)
+	name, _, split := f.names.Split(local)
 	if !split {
 		return entry, "", false
 	}
 	entry, _, ok = f.lookup(mail.Address{Local: name, Domain: address.Domain})
-	_, detail, _ = f.names.split(address.Local)
+	_, detail, _ = f.names.Split(address.Local)
 	return entry, detail, ok
 }
 
 // refresh reads the file if it has changed. A file with some wrong lines is used, and the log tells of
 // them; one that cannot be read at all is an error.
 func (f *File) refresh() error {
-	now, err := f.source.current()
+	now, err := source.Current(f.path)
 	if err != nil {
 		return fmt.Errorf("aliasmap: %w", err)
 	}
@@ -127,7 +128,7 @@ func (f *File) refresh() error {
 	err = f.load()
 	var wrong aliases.Problems
 	if errors.As(err, &wrong) && f.loaded {
-		f.log.Error("aliasmap: some aliases cannot be read; mail for them waits", "file", f.source.path, "problems", wrong.Error())
+		f.log.Error("aliasmap: some aliases cannot be read; mail for them waits", "file", f.path, "problems", wrong.Error())
 		return nil
 	}
 	return err
@@ -136,12 +137,12 @@ func (f *File) refresh() error {
 // load reads the file.
 func (f *File) load() error {
 	f.loaded = false
-	text, state, err := f.source.read()
+	text, state, err := source.Read(f.path, aliases.MaxFile)
 	if err != nil {
 		return fmt.Errorf("aliasmap: %w", err)
 	}
-	if !state.trusted() {
-		return fmt.Errorf("aliasmap: %s belongs to neither root nor the user who runs posthaste", f.source.path)
+	if !state.Trusted() {
+		return fmt.Errorf("aliasmap: %s belongs to neither root nor the user who runs posthaste", f.path)
 	}
 	entries, err := aliases.Parse(text)
 	f.byName = make(map[mail.Address]aliases.Entry, len(entries))
@@ -150,14 +151,14 @@ func (f *File) load() error {
 	}
 	f.state, f.loaded = state, true
 	if err != nil {
-		return fmt.Errorf("aliasmap: %s: %w", f.source.path, err)
+		return fmt.Errorf("aliasmap: %s: %w", f.path, err)
 	}
 	return nil
 }
 
 // target makes a Target of an alias.
 func (f *File) target(ctx context.Context, address mail.Address, entry aliases.Entry) directory.Target {
-	explain.Note(ctx, "alias file", "%s line %d has %s", f.source.path, entry.Line, entry.Name)
+	explain.Note(ctx, "alias file", "%s line %d has %s", f.path, entry.Line, entry.Name)
 	g := gathering{names: f.names, of: address}
 	err := errors.New("the line is wrong")
 	if len(entry.Targets) > 0 {
@@ -165,7 +166,7 @@ func (f *File) target(ctx context.Context, address mail.Address, entry aliases.E
 	}
 	if err != nil {
 		explain.Note(ctx, "alias file", "%s cannot be used: %v", entry.Name, err)
-		f.log.Error("aliasmap: an alias cannot be used; its mail waits", "file", f.source.path, "line", entry.Line,
+		f.log.Error("aliasmap: an alias cannot be used; its mail waits", "file", f.path, "line", entry.Line,
 			"alias", entry.Name, "err", err)
 		return directory.Target{Kind: directory.KindDefer, Status: &errBroken}
 	}
@@ -202,21 +203,20 @@ func (f *File) gather(g *gathering, targets []aliases.Target, user string, depth
 
 // include returns the content of a file of targets.
 func (f *File) include(path string) (included, error) {
-	s := source{path, aliases.MaxFile}
-	now, err := s.current()
+	now, err := source.Current(path)
 	if err != nil {
 		return included{}, err
 	}
 	if known, ok := f.included[path]; ok && known.state == now {
 		return known, nil
 	}
-	text, state, err := s.read()
+	text, state, err := source.Read(path, aliases.MaxFile)
 	if err != nil {
 		return included{}, err
 	}
 	list := included{state: state}
-	if !state.trusted() {
-		if list.user, err = userName(state.owner); err != nil {
+	if !state.Trusted() {
+		if list.user, err = userName(state.Owner); err != nil {
 			return included{}, fmt.Errorf("%s: %w", path, err)
 		}
 	}

@@ -33,7 +33,7 @@ type Tables struct {
 
 // Domain tells whether domain is in a table of Own, or local.
 func (l *Tables) Domain(ctx context.Context, domain string) (bool, error) {
-	if l.local(domain) {
+	if l.Local(domain) {
 		return true, nil
 	}
 	for _, t := range l.Own {
@@ -48,7 +48,7 @@ func (l *Tables) Domain(ctx context.Context, domain string) (bool, error) {
 // Find looks an address up.
 func (l *Tables) Find(ctx context.Context, address mail.Address) (directory.Target, error) {
 	keys := table.AddressKeys(address, l.separator())
-	if l.local(address.Domain) {
+	if l.Local(address.Domain) {
 		keys = append(keys, table.AddressKeys(mail.Address{Local: address.Local}, l.separator())...)
 	}
 	for _, t := range l.Aliases {
