@@ -55,7 +55,7 @@ func New(c Config) (*Table, error) {
 			err = t.openMySQL(c)
 		}
 	default:
-		err = errors.New("url must begin with postgres:, mysql: or mariadb:")
+		err = errors.New("url must name postgres://, mysql:// or mariadb:// as its scheme")
 	}
 	if err != nil {
 		return nil, err
