@@ -9,6 +9,7 @@
 package dnstest
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -102,6 +103,12 @@ func (s *Server) TXT(name, text string) {
 		parts = append(parts, escape(part))
 	}
 	s.add(&wire.TXT{Hdr: header(name, wire.TypeTXT), Txt: parts})
+}
+
+// TLSA adds a certificate association to a service such as "_25._tcp.mx.north.test".
+func (s *Server) TLSA(name string, t dns.TLSA) {
+	s.add(&wire.TLSA{Hdr: header(name, wire.TypeTLSA), Usage: t.Usage, Selector: t.Selector, MatchingType: t.Matching,
+		Certificate: hex.EncodeToString(t.Data)})
 }
 
 // CNAME makes name an alias of target.

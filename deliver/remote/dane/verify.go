@@ -117,7 +117,8 @@ func (p Policy) anchors(chain []*x509.Certificate) (roots []*x509.Certificate, d
 			}
 		}
 	}
-	return roots, direct
+	isLeaf := func(c *x509.Certificate) bool { return c.Equal(chain[0]) } // an authority stands above it
+	return slices.DeleteFunc(roots, isLeaf), direct
 }
 
 func (p Policy) verifyName(leaf *x509.Certificate) error {
