@@ -33,15 +33,23 @@ type commands struct {
 	Man     manCommand     `cmd:"" help:"Print the manual."`
 	Table   tableCommands  `cmd:"" help:"Lookup tables: test what they answer."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	Sendmail   sendmailCommand   `cmd:"" passthrough:"" help:"Submit a message as sendmail of other systems does. Also by a link named sendmail."`
+	Mailq      mailqCommand      `cmd:"" help:"List the queue in the customary form. Also by a link named mailq."`
+	Newaliases newaliasesCommand `cmd:"" help:"Check the alias files; there is nothing to rebuild. Also by a link named newaliases."`
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if status, known := calledAs(ctx, os.Args[0], os.Args[1:]); known {
+		os.Exit(status)
+	}
 	os.Exit(run(ctx, os.Args[1:]))
 }
 
-// run parses and runs one command and returns the exit status: 0 done, 1 failed, 2 wrong usage.
+// run parses and runs one command and returns the exit status: 0 done, 1 failed, 2 wrong usage, or of
+// the customary commands one of sysexits(3).
 func run(ctx context.Context, args []string) int {
 	var c commands
 	parser := newParser(&c)
@@ -56,6 +64,10 @@ func run(ctx context.Context, args []string) int {
 	}
 	e := &env{ctx: ctx, configFile: c.Config, out: newPrinter(os.Stdout, c.JSON), err: os.Stderr, in: os.Stdin}
 	if err := parsed.Run(e); err != nil {
+		var status exitStatus
+		if errors.As(err, &status) {
+			return int(status)
+		}
 		report(e, err)
 		return 1
 	}
