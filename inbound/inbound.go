@@ -16,11 +16,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"posthaste/deliver/local"
-	"posthaste/directory"
 	"posthaste/mail"
+	"posthaste/table"
 	"posthaste/trace"
 )
 
@@ -28,17 +29,33 @@ import (
 type Queue interface {
 	NewID() mail.QueueID
 	Put(ctx context.Context, env mail.Envelope, content mail.Content) (mail.QueueID, error)
+	// PutHeld is Put for mail that waits until an operator releases it.
+	PutHeld(ctx context.Context, env mail.Envelope, content mail.Content, reason string) (mail.QueueID, error)
+	// Holds tells whether the queue would hold a message with this envelope by rules of its own.
+	Holds(ctx context.Context, env *mail.Envelope) (bool, error)
 }
 
-// Config is what a Policy needs. All but Checks, Trace and Log must be set.
+// Config is what a Policy needs. Hostname, Directory, Local and Queue must be set.
 type Config struct {
 	Hostname  string // our name in Received and Authentication-Results
+	Domain    string // completes addresses without one
 	Directory local.Directory
 	Local     *local.Agent
 	Queue     Queue
-	Checks    []Check        // in the order of their results
-	Trace     trace.Recorder // default: none
-	Log       *slog.Logger   // default: none
+	Checks    []Check // in the order of their results
+
+	Rules    Rules         // nil: none
+	Names    IprevResolver // names of clients for Rules; nil: not looked up
+	Rewriter Rewriter      // nil: addresses stay as they are
+
+	Trusted    []netip.Prefix // clients that may send to anybody
+	Relays     Relays         // for whom else we relay; nil: the relay domains of Directory alone
+	Recipients []table.Table  // known recipients of relay domains
+	Separator  byte           // between user and tag of a recipient in them; 0: none
+	Verifier   *Verifier      // asks about those that no table has; nil: nobody asks
+
+	Trace trace.Recorder // default: none
+	Log   *slog.Logger   // default: none
 }
 
 // A Policy decides. It may be used at the same time.
@@ -50,6 +67,16 @@ type Policy struct {
 	checks    []Check
 	trace     trace.Recorder
 	log       *slog.Logger
+
+	domain     string
+	rules      Rules
+	names      IprevResolver
+	rewriter   Rewriter
+	trusted    []netip.Prefix
+	relays     Relays
+	recipients []table.Table
+	separator  byte
+	verifier   *Verifier
 }
 
 // New returns a Policy.
@@ -57,6 +84,8 @@ func New(cfg Config) *Policy {
 	p := &Policy{
 		host: cfg.Hostname, directory: cfg.Directory, local: cfg.Local, queue: cfg.Queue,
 		checks: cfg.Checks, trace: cfg.Trace, log: cfg.Log,
+		domain: cfg.Domain, rules: cfg.Rules, names: cfg.Names, rewriter: cfg.Rewriter, trusted: cfg.Trusted,
+		relays: cfg.Relays, recipients: cfg.Recipients, separator: cfg.Separator, verifier: cfg.Verifier,
 	}
 	if p.trace == nil {
 		p.trace = trace.Discard
@@ -67,27 +96,12 @@ func New(cfg Config) *Policy {
 	return p
 }
 
-// CheckRecipient is the answer to RCPT from a client that has not logged in: nil to take it, a
-// *mail.Status to refuse, any other error is temporary.
-func (p *Policy) CheckRecipient(ctx context.Context, client mail.Origin, to mail.Address) error {
-	target, err := p.directory.Resolve(ctx, to)
-	if err != nil {
-		return fmt.Errorf("inbound: resolve %s: %w", to, err)
-	}
-	switch target.Kind {
-	case directory.KindRelay:
-		return nil
-	case directory.KindRemote:
-		return mail.NewStatus(550, "5.7.1", "relaying denied: %s is not a domain of this server, "+
-			"and mail to other domains is taken only from users who log in on a submission port", to.Domain)
-	}
-	return p.local.CheckRecipient(ctx, to)
-}
-
 // A Taking is how a message is taken over.
 type Taking struct {
 	Session string // of the client, for the trace
 	Each    bool   // answer for each recipient (LMTP) and queue nothing that failed
+
+	Decisions []Decision // of CheckRecipient, in the order of the recipients; none: all ordinary
 }
 
 // Accept takes over a message whose recipients passed CheckRecipient: it is durable, in mailboxes or
@@ -96,6 +110,7 @@ type Taking struct {
 // taken; the error then is about all.
 func (p *Policy) Accept(ctx context.Context, how Taking, env mail.Envelope, content mail.Content) (id mail.QueueID, outcomes []error, err error) {
 	env.ID = p.queue.NewID()
+	asked := len(env.Recipients)
 	if env.Received.IsZero() {
 		env.Received = time.Now()
 	}
@@ -108,55 +123,51 @@ func (p *Policy) Accept(ctx context.Context, how Taking, env mail.Envelope, cont
 		p.logFailure(m, err)
 		return "", nil, err
 	}
+	if err := p.rewrite(ctx, &env); err != nil {
+		p.logFailure(m, err)
+		return "", nil, err
+	}
 	outcomes, err = p.takeOver(ctx, how, m)
 	if err != nil {
 		p.logFailure(m, err)
 		return "", nil, err
 	}
-	return env.ID, outcomes, nil
+	return env.ID, outcomes[:min(len(outcomes), asked)], nil
 }
 
-// takeOver makes m durable for all recipients, or for each says why not.
+// takeOver makes m durable for all recipients, or for each says why not. What is to be held comes first,
+// under IDs of its own: should anything after it fail, the client comes again and an operator sees it
+// twice.
 func (p *Policy) takeOver(ctx context.Context, how Taking, m *Message) ([]error, error) {
-	ours, others, err := p.sort(ctx, m.Envelope.Recipients)
+	sorted, err := p.sort(ctx, how, m)
 	if err != nil {
 		return nil, err
 	}
 	prefix := m.received(p.host).Append(m.results(p.host))
+	if err := p.hold(ctx, m, prefix, sorted.held, how.Decisions); err != nil {
+		return nil, err
+	}
 	answers := make([]*mail.Status, len(m.Envelope.Recipients))
-	if len(ours) > 0 {
-		p.deliver(ctx, m, prefix, ours, answers)
+	p.drop(how, m, sorted.dropped)
+	for _, i := range sorted.done() {
+		answers[i] = mail.StatusOf(nil)
+	}
+	if len(sorted.ours) > 0 {
+		p.deliver(ctx, m, prefix, sorted.ours, answers)
 	}
 	if how.Each {
-		return p.takeEach(ctx, m, prefix, others, answers)
+		return p.takeEach(ctx, m, prefix, sorted.others, answers)
 	}
 	if s := refusal(answers); s != nil {
 		return nil, s
 	}
-	later := others
-	for _, i := range ours {
+	later := sorted.others
+	for _, i := range sorted.ours {
 		if !answers[i].OK() {
 			later = append(later, i)
 		}
 	}
 	return nil, p.enqueue(ctx, m, prefix, later)
-}
-
-// sort divides recipients into ours and those that the queue routes.
-func (p *Policy) sort(ctx context.Context, all []mail.Recipient) (ours, others []int, err error) {
-	ours = make([]int, 0, len(all))
-	for i, r := range all {
-		target, err := p.directory.Resolve(ctx, r.Address)
-		if err != nil {
-			return nil, nil, fmt.Errorf("inbound: resolve %s: %w", r.Address, err)
-		}
-		if target.Kind == directory.KindRelay || target.Kind == directory.KindRemote {
-			others = append(others, i)
-		} else {
-			ours = append(ours, i)
-		}
-	}
-	return ours, others, nil
 }
 
 // deliver is the fast path. It sets the answers of the given recipients.

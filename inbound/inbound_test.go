@@ -59,7 +59,8 @@ func (n names) Iprev(_ context.Context, ip netip.Addr) (string, error) {
 	}
 }
 
-func newSite(t testing.TB) *site {
+// newSite returns a site; change may alter its configuration.
+func newSite(t testing.TB, change ...func(*Config)) *site {
 	t.Helper()
 	s := &site{t: t, accounts: map[string]mail.AccountID{}, broken: &broken{Store: memkv.New()}}
 	d := directory.New(s.broken, directory.Config{DefaultDomain: "north.test"})
@@ -76,10 +77,14 @@ func newSite(t testing.TB) *site {
 	}
 	s.queue = queue.New(queue.Config{KV: s.broken, Hostname: "mx.north.test"})
 	agent := local.New(local.Config{Store: s.store, Directory: d, Forward: s.queue})
-	s.policy = New(Config{
-		Hostname: "mx.north.test", Directory: d, Local: agent, Queue: s.queue,
+	cfg := Config{
+		Hostname: "mx.north.test", Domain: "north.test", Directory: d, Local: agent, Queue: s.queue,
 		Checks: []Check{Iprev{Resolver: names{"192.0.2.1": "mail.south.test", "192.0.2.2": "fail", "192.0.2.3": "timeout"}}, Helo{Hostname: "mx.north.test"}},
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	s.policy = New(cfg)
 	return s
 }
 
@@ -151,7 +156,8 @@ func TestCheckRecipient(t *testing.T) {
 		"bob@[192.0.2.9]":    "550 5.7.1",
 	} {
 		local, domain, _ := strings.Cut(to, "@")
-		got := mail.StatusOf(s.policy.CheckRecipient(t.Context(), mail.Origin{}, mail.Address{Local: local, Domain: domain}))
+		_, err := s.policy.CheckRecipient(t.Context(), Request{To: mail.Address{Local: local, Domain: domain}})
+		got := mail.StatusOf(err)
 		if !strings.HasPrefix(got.Error(), want) {
 			t.Errorf("%s: %v, want %s", to, got, want)
 		}

@@ -26,6 +26,7 @@ var errLoop = mail.NewStatus(554, "5.4.6", "too many Received fields: the messag
 func (m *Message) readHeader() error {
 	m.Header = message.Parse(headerOf(m.Content)).Header
 	m.messageID = m.Header.MessageID()
+	m.Envelope.TLSOptional = !m.Envelope.RequireTLS && message.TLSOptional(m.Header)
 	if message.Hops(m.Header) > local.MaxReceived {
 		return errLoop
 	}

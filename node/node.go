@@ -187,9 +187,9 @@ func (n *Node) buildAgents(context.Context) (err error) {
 	n.remote = remote.New(remote.Config{Hostname: c.Hostname, Resolver: n.resolver, Port: c.Remote.Port,
 		Dial: n.dial(), Timeouts: remote.Timeouts{Connect: c.Remote.Connect.D()}, Log: n.log, Trace: n.trace})
 	n.local = local.New(local.Config{Store: n.store, Directory: n.directory, Forward: n.queue, Trace: n.trace, Log: n.log})
-	n.inbound = inbound.New(inbound.Config{Hostname: c.Hostname, Directory: n.directory, Local: n.local, Queue: n.queue,
+	n.inbound = inbound.New(inbound.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Directory: n.directory, Local: n.local, Queue: n.queue,
 		Checks: []inbound.Check{inbound.Iprev{Resolver: n.resolver, Loopback: n.options.InProcess}, inbound.Helo{Hostname: c.Hostname, Loopback: n.options.InProcess}}, Trace: n.trace, Log: n.log})
-	n.submit = submit.New(submit.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Owners: n.directory, Queue: n.queue, MaxRecipients: c.SMTP.MaxRecipients})
+	n.submit = submit.New(submit.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Owners: n.directory, Queue: n.queue, Directory: n.directory, Local: n.local, MaxRecipients: c.SMTP.MaxRecipients})
 	n.locks = popd.NewLocks()
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
 		Quota: int64(c.Account.Quota), Hostname: c.Hostname, Log: n.log})

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"posthaste/config"
-	"posthaste/deliver/local"
-	"posthaste/directory"
 	"posthaste/imapd"
 	"posthaste/inbound"
 	"posthaste/mail"
@@ -85,13 +83,13 @@ func (n *Node) smtpServer(mode smtpd.Mode, implicit bool, proxies []netip.Prefix
 	switch mode {
 	case smtpd.Submission:
 		c.Auth, c.Guesses, c.PlaintextAuth = n.auth, n.guesses, n.cfg.TLS.PlaintextAuth
-		users := submission{n.submit, n.directory, n.local}
+		users := submission{n.submit}
 		c.Senders, c.Recipients, c.Acceptor = users, users, users
 	case smtpd.LMTP:
 		c.Clients = n.cfg.SMTP.LMTPNetworks
-		c.Recipients, c.Acceptor = incoming{n.inbound, true}, incoming{n.inbound, true}
+		c.Recipients, c.Acceptor = incoming{n.inbound, n.submit, true}, incoming{n.inbound, n.submit, true}
 	default:
-		c.Recipients, c.Acceptor = incoming{n.inbound, false}, incoming{n.inbound, false}
+		c.Recipients, c.Acceptor = incoming{n.inbound, n.submit, false}, incoming{n.inbound, n.submit, false}
 	}
 	return smtpd.New(c)
 }
@@ -99,38 +97,50 @@ func (n *Node) smtpServer(mode smtpd.Mode, implicit bool, proxies []netip.Prefix
 // incoming takes mail from other hosts; with each, from a queue that wants an answer per recipient.
 type incoming struct {
 	policy *inbound.Policy
+	submit *submit.Submitter
 	each   bool
 }
 
 // CheckRecipient asks the policy about one recipient.
-func (i incoming) CheckRecipient(ctx context.Context, s *smtpd.Session, _ mail.Envelope, to mail.Recipient) (smtpd.Fate, error) {
-	return smtpd.Fate{}, i.policy.CheckRecipient(ctx, s.Origin, to.Address)
+func (i incoming) CheckRecipient(ctx context.Context, s *smtpd.Session, env mail.Envelope, to mail.Recipient) (smtpd.Fate, error) {
+	d, err := i.policy.CheckRecipient(ctx, inbound.Request{Client: s.Origin, From: env.From, To: to.Address, Each: i.each})
+	return smtpd.Fate(d), err
 }
 
-// Accept has the policy take a message over.
+// Accept has the policy take a message over. That of a trusted client is groomed as that of users is.
 func (i incoming) Accept(ctx context.Context, s *smtpd.Session, env mail.Envelope, content mail.Content) (mail.QueueID, []error, error) {
-	return i.policy.Accept(ctx, inbound.Taking{Session: s.ID, Each: i.each}, env, content)
+	if s.Trusted && !i.each {
+		fates := make([]submit.Fate, len(s.Fates))
+		for n, f := range s.Fates {
+			fates[n] = submit.Fate{Hold: f.Hold, Discard: f.Discard}
+		}
+		id, err := i.submit.Relay(ctx, env, fates, content)
+		return id, nil, err
+	}
+	decisions := make([]inbound.Decision, len(s.Fates))
+	for n, f := range s.Fates {
+		decisions[n] = inbound.Decision(f)
+	}
+	return i.policy.Accept(ctx, inbound.Taking{Session: s.ID, Each: i.each, Decisions: decisions}, env, content)
+}
+
+// Verify answers VRFY of a client that may ask.
+func (i incoming) Verify(ctx context.Context, _ *smtpd.Session, address mail.Address) (mail.Address, error) {
+	return i.policy.Verify(ctx, address)
 }
 
 // submission takes mail from users.
-type submission struct {
-	submit    *submit.Submitter
-	directory *directory.Directory
-	local     *local.Agent
-}
+type submission struct{ submit *submit.Submitter }
 
 // CheckSender asks whether the user may send as that.
 func (u submission) CheckSender(ctx context.Context, s *smtpd.Session, env mail.Envelope) error {
 	return u.submit.CheckSender(ctx, s.Identity, env.From)
 }
 
-// CheckRecipient refuses at once what can never arrive: recipients of ours that do not exist.
+// CheckRecipient refuses at once what can never arrive.
 func (u submission) CheckRecipient(ctx context.Context, s *smtpd.Session, _ mail.Envelope, to mail.Recipient) (smtpd.Fate, error) {
-	target, err := u.directory.Resolve(ctx, to.Address)
-	if err != nil || target.Kind == directory.KindRemote || target.Kind == directory.KindRelay {
-		return smtpd.Fate{}, err
-	}
-	return smtpd.Fate{}, u.local.CheckRecipient(ctx, to.Address)
+	answer, err := u.submit.CheckRecipient(ctx, s.Identity, to.Address)
+	return smtpd.Fate{Answer: answer}, err
 }
 
 // Accept grooms the message and queues it.

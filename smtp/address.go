@@ -38,7 +38,7 @@ func ParseAddress(s string) (mail.Address, error) {
 // ParsePath reads a forward-path: an address in angle brackets. A source route before it is dropped
 // (RFC 5321 appendix C), and postmaster needs no domain (section 4.5.1).
 func ParsePath(s string) (mail.Address, error) {
-	address, rest, err := cutPath(s)
+	address, rest, err := cutPath(s, false)
 	switch {
 	case err != nil:
 		return mail.Address{}, err
@@ -52,7 +52,7 @@ func ParsePath(s string) (mail.Address, error) {
 
 // ParseReversePath reads a reverse-path, which may be "<>".
 func ParseReversePath(s string) (mail.ReversePath, error) {
-	address, rest, err := cutPath(s)
+	address, rest, err := cutPath(s, false)
 	if err == nil && rest != "" {
 		err = badAddress("text after the path")
 	}
@@ -142,8 +142,9 @@ func isLabel(s string) bool {
 	return true
 }
 
-// cutPath reads the path that s begins with and returns what follows it. "<>" is the zero Address.
-func cutPath(s string) (address mail.Address, rest string, err error) {
+// cutPath reads the path that s begins with and returns what follows it. "<>" is the zero Address. With
+// bare the domain may be missing, as it may for postmaster always.
+func cutPath(s string, bare bool) (address mail.Address, rest string, err error) {
 	if !strings.HasPrefix(s, "<") {
 		return address, "", badAddress("want the address in angle brackets")
 	}
@@ -163,6 +164,9 @@ func cutPath(s string) (address mail.Address, rest string, err error) {
 	inner, rest := s[:end], s[end+1:]
 	if strings.EqualFold(inner, "postmaster") {
 		return mail.Address{Local: inner}, rest, nil
+	}
+	if local, after, err := cutLocal(inner); bare && err == nil && after == "" && local != "" {
+		return mail.Address{Local: local}, rest, nil
 	}
 	address, err = ParseAddress(inner)
 	return address, rest, err

@@ -15,6 +15,9 @@ const (
 	maxORcpt = 500
 )
 
+// ErrNoDomain is the answer to an address without domain that is not completed.
+var ErrNoDomain error = mail.NewStatus(501, "5.1.3", "bad address: want local-part@domain")
+
 // A Mail is the MAIL command: who a message is from and how it will be sent.
 type Mail struct {
 	From       mail.ReversePath
@@ -34,14 +37,12 @@ type Mail struct {
 }
 
 // ParseMail reads the argument of MAIL: "FROM:<...> KEY=VALUE ...". A parameter it does not know is
-// a 555.
+// a 555. The address may have no Domain, as programs on our own machines leave it out: who does not
+// complete it answers [ErrNoDomain].
 func ParseMail(arg string) (Mail, error) {
 	address, rest, utf8, err := cutTransactionPath(arg, "FROM:")
 	if err != nil {
 		return Mail{}, err
-	}
-	if !address.IsZero() && address.Domain == "" {
-		return Mail{}, badAddress("want local-part@domain")
 	}
 	m := Mail{From: mail.ReversePath{Address: address}}
 	err = eachParameter(rest, m.set)
@@ -143,7 +144,8 @@ func (m *Mail) setTime(key, value string) error {
 }
 
 // ParseRcpt reads the argument of RCPT: "TO:<...> KEY=VALUE ...". utf8 tells that the address needs
-// SMTPUTF8, which the caller knows from MAIL.
+// SMTPUTF8, which the caller knows from MAIL. The address may have no Domain, as in ParseMail; that of
+// postmaster is ours (RFC 5321 section 4.5.1).
 func ParseRcpt(arg string) (r mail.Recipient, utf8 bool, err error) {
 	address, rest, utf8, err := cutTransactionPath(arg, "TO:")
 	if err != nil {
@@ -260,7 +262,7 @@ func cutTransactionPath(arg, prefix string) (a mail.Address, rest string, utf8 b
 		return a, "", false, mail.NewStatus(501, "5.5.4", "want "+prefix+"<address>")
 	}
 	path := strings.TrimLeft(arg[len(prefix):], " ")
-	a, rest, err = cutPath(path)
+	a, rest, err = cutPath(path, true)
 	if err != nil {
 		return a, "", false, err
 	}

@@ -25,7 +25,7 @@ func TestParseMail(t *testing.T) {
 		{"UTF-8 with SMTPUTF8", "FROM:<jörg@north.test> SMTPUTF8", Mail{From: mail.ReversePath{Address: mail.Address{Local: "jörg", Domain: "north.test"}}, SMTPUTF8: true}, 0},
 		{"UTF-8 without it", "FROM:<jörg@north.test>", Mail{}, 553},
 		{"a U-label without it", "FROM:<ann@bücher.test>", Mail{}, 553},
-		{"no domain", "FROM:<postmaster>", Mail{}, 501},
+		{"a name alone, to be completed", "FROM:<postmaster>", Mail{From: mail.ReversePath{Address: mail.Address{Local: "postmaster"}}}, 0},
 		{"no colon", "FROM <ann@north.test>", Mail{}, 501},
 		{"no brackets", "FROM:ann@north.test", Mail{}, 501},
 		{"nothing", "", Mail{}, 501},

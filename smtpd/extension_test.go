@@ -63,3 +63,17 @@ func TestReloadLeavesSessionsAsTheyAre(t *testing.T) {
 	third.want("", 1, "421 4.7.0 mx2.north.test too many connections from your address")
 	third.wantClosed()
 }
+
+func TestUnqualifiedAddresses(t *testing.T) {
+	const session = "HELO c\r\nMAIL FROM:<root>\r\nRCPT TO:<ann>\r\nDATA\r\n.\r\n"
+	h := new(house)
+	s := h.server(t, modes["trusted"])
+	conn := &memConn{in: strings.NewReader(session)}
+	s.session(t.Context(), t.Context(), addressed{conn, "192.0.2.5"})
+	if len(h.messages) != 1 || h.messages[0].env.From.Path() != "root@north.test" || h.messages[0].env.Recipients[0].Address.String() != "ann@north.test" {
+		t.Errorf("a trusted client: %+v", h.messages)
+	}
+	if out := talk(t, s, session); strings.Count(out, "\r\n501 5.1.3") != 1 || len(h.messages) != 1 {
+		t.Errorf("a stranger: %q", out)
+	}
+}

@@ -43,6 +43,10 @@ func (s *session) mail(ctx context.Context, arg string) error {
 		s.bad(err)
 		return nil
 	}
+	if m.From.Address, err = s.complete(m.From.Address); err != nil {
+		s.bad(err)
+		return nil
+	}
 	if s.mails++; s.cfg.MaxMessages > 0 && s.mails > s.cfg.MaxMessages {
 		return s.bye(mail.NewStatus(421, "4.5.3", "%s takes %d messages in one session: connect again", s.cfg.Hostname, s.cfg.MaxMessages))
 	}
@@ -202,8 +206,12 @@ func (s *session) rcpt(ctx context.Context, arg string) {
 		s.reply(mail.NewStatus(452, "4.5.3", "too many recipients: send to the rest in another message"))
 		return
 	}
-	if rcpt.Address.Domain == "" {
+	if strings.EqualFold(rcpt.Address.Local, "postmaster") && rcpt.Address.Domain == "" {
 		rcpt.Address.Domain = s.cfg.Domain
+	}
+	if rcpt.Address, err = s.complete(rcpt.Address); err != nil {
+		s.bad(err)
+		return
 	}
 	var fate Fate
 	if s.cfg.Recipients != nil {
@@ -223,6 +231,19 @@ func (s *session) rcpt(ctx context.Context, arg string) {
 		return
 	}
 	s.say(250, "2.1.5", "recipient OK")
+}
+
+// complete adds our domain to an address without one, for clients that are ours. In submission the
+// Acceptor does it, since accounts have domains of their own.
+func (s *session) complete(a mail.Address) (mail.Address, error) {
+	switch {
+	case a.IsZero() || a.Domain != "" || s.cfg.Mode == Submission:
+	case s.info.Trusted || s.cfg.Mode == LMTP:
+		a.Domain = s.cfg.Domain
+	default:
+		return a, smtp.ErrNoDomain
+	}
+	return a, nil
 }
 
 // add takes a recipient, once each; but in LMTP every RCPT has its own reply later. It is false for one

@@ -13,9 +13,20 @@ const headerRoom = 2 << 10
 
 // groom returns content as it goes out. It is the one copy that is made of the body.
 func (s *Submitter) groom(who auth.Identity, env mail.Envelope, h message.Header, content []byte) []byte {
+	return s.groomAfter(s.received(env), who, env, h, content)
+}
+
+// groomRelayed is groom for machines, which have no privacy to keep: Received names them.
+func (s *Submitter) groomRelayed(env mail.Envelope, h message.Header, content []byte) []byte {
+	r := s.received(env)
+	r.HideClient = false
+	return s.groomAfter(r, auth.Identity{}, env, h, content)
+}
+
+func (s *Submitter) groomAfter(r message.Received, who auth.Identity, env mail.Envelope, h message.Header, content []byte) []byte {
 	body := content[len(h.Raw()):]
 	out := make([]byte, 0, len(content)+headerRoom)
-	out = s.received(env).Append(out)
+	out = r.Append(out)
 	for _, f := range h.Fields() {
 		out = s.appendField(out, who, h, f)
 	}
@@ -80,9 +91,12 @@ func (s *Submitter) appendMissing(out []byte, who auth.Identity, env mail.Envelo
 }
 
 // author is who a message without From is from: the envelope sender, which was checked, else the
-// account's own address.
+// account's own address, else nobody's.
 func (s *Submitter) author(who auth.Identity, env mail.Envelope) mail.Address {
-	if env.From.Null() {
+	switch {
+	case env.From.Null() && who.Address.IsZero():
+		return mail.Address{Local: "MAILER-DAEMON", Domain: s.cfg.Domain}
+	case env.From.Null():
 		return s.complete(who, who.Address)
 	}
 	return env.From.Address

@@ -38,6 +38,11 @@ func (l Local) Submit(ctx context.Context, user mail.Address, origin string, env
 	if err := s.checkForm(env, h); err != nil {
 		return err
 	}
-	_, err := l.Queue.PutOnce(ctx, origin, env, mail.Bytes(s.groom(who, env, h, content.Bytes())))
+	env.TLSOptional = !env.RequireTLS && message.TLSOptional(h)
+	env, groomed, err := s.rewrite(ctx, env, mail.Bytes(s.groom(who, env, h, content.Bytes())))
+	if err != nil {
+		return err
+	}
+	_, err = l.Queue.PutOnce(ctx, origin, env, groomed)
 	return err
 }

@@ -7,6 +7,10 @@
 // are missing; removes Bcc and Return-Path; completes addresses without domain. All other fields and
 // the body stay as they came, byte by byte, so signatures made by the user's program hold.
 //
+// [Submitter.Relay] is for machines that may send to anybody, in any name; [Local] for users of the
+// system. Local recipients that cannot get mail are refused by [Submitter.CheckRecipient]. After
+// grooming, the rules of the site rewrite addresses.
+//
 // Submit returns success only after the queue has the message. It does not limit how much an account
 // sends over time and does not sign.
 package submit
@@ -37,6 +41,8 @@ type Queue interface {
 	NewID() mail.QueueID
 	// Put makes env and content durable under env.ID. It does not keep content.
 	Put(ctx context.Context, env mail.Envelope, content mail.Content) (mail.QueueID, error)
+	// PutHeld is Put for mail that waits until an operator releases it.
+	PutHeld(ctx context.Context, env mail.Envelope, content mail.Content, reason string) (mail.QueueID, error)
 }
 
 // Config says what a Submitter works with. Zero limits mean the defaults.
@@ -45,6 +51,10 @@ type Config struct {
 	Domain   string // completes addresses of accounts that have no domain themselves
 	Owners   Owners
 	Queue    Queue
+
+	Directory Resolver   // for CheckRecipient; nil: all are taken
+	Local     Recipients // likewise; nil: those that are ours are taken
+	Rewriter  Rewriter   // nil: addresses stay as they are
 
 	MaxRecipients int
 	MaxHops       int
@@ -84,7 +94,8 @@ func (s *Submitter) Submit(ctx context.Context, who auth.Identity, env mail.Enve
 	if err := s.check(ctx, who, env, header); err != nil {
 		return "", err
 	}
-	return s.cfg.Queue.Put(ctx, env, mail.Bytes(s.groom(who, env, header, content.Bytes())))
+	env.TLSOptional = !env.RequireTLS && message.TLSOptional(header)
+	return env.ID, s.put(ctx, env, mail.Bytes(s.groom(who, env, header, content.Bytes())), "")
 }
 
 // complete adds the domain of the account to an address without one (RFC 6409 section 8.4 has this

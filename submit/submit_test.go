@@ -36,6 +36,7 @@ type shelf struct {
 	env     mail.Envelope
 	content string
 	puts    int
+	held    string
 }
 
 func (s *shelf) NewID() mail.QueueID { return "0123456789abcdef" }
@@ -43,6 +44,11 @@ func (s *shelf) NewID() mail.QueueID { return "0123456789abcdef" }
 func (s *shelf) Put(_ context.Context, env mail.Envelope, content mail.Content) (mail.QueueID, error) {
 	s.env, s.content, s.puts = env, string(content.Bytes()), s.puts+1
 	return env.ID, nil
+}
+
+func (s *shelf) PutHeld(ctx context.Context, env mail.Envelope, content mail.Content, reason string) (mail.QueueID, error) {
+	s.held = reason
+	return s.Put(ctx, env, content)
 }
 
 var when = time.Date(2026, 11, 5, 10, 0, 0, 0, time.UTC)

@@ -1,0 +1,113 @@
+package inbound
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"posthaste/mail"
+	"posthaste/trace"
+)
+
+// A sorting divides the recipients of a message, by index, into those of ours, those that the queue
+// routes, those whose mail an operator is to see first, and those who shall not have it.
+type sorting struct{ ours, others, held, dropped []int }
+
+// done returns those who need no more.
+func (s sorting) done() []int { return append(s.held[:len(s.held):len(s.held)], s.dropped...) }
+
+// sort divides the recipients of m.
+func (p *Policy) sort(ctx context.Context, how Taking, m *Message) (s sorting, err error) {
+	all := m.Envelope.Recipients
+	queued, err := p.queue.Holds(ctx, m.Envelope)
+	if err != nil {
+		return s, fmt.Errorf("inbound: hold rules: %w", err)
+	}
+	queued = queued && !how.Each // LMTP answers with the outcome
+	s.ours = make([]int, 0, len(all))
+	for i, r := range all {
+		if i < len(how.Decisions) && how.Decisions[i].Discard != "" {
+			s.dropped = append(s.dropped, i)
+			continue
+		}
+		if i < len(how.Decisions) && how.Decisions[i].Hold != "" {
+			s.held = append(s.held, i)
+			continue
+		}
+		target, err := p.directory.Resolve(ctx, r.Address)
+		if err != nil {
+			return s, fmt.Errorf("inbound: resolve %s: %w", r.Address, err)
+		}
+		if queued || !target.Kind.Ours() {
+			s.others = append(s.others, i)
+		} else {
+			s.ours = append(s.ours, i)
+		}
+	}
+	s.copyFate(how, m)
+	return s, nil
+}
+
+// copyFate makes blind copies, which nobody decided about, share the fate of a message that is held or
+// dropped for all who were named.
+func (s *sorting) copyFate(how Taking, m *Message) {
+	named := len(how.Decisions)
+	if named == 0 || named == len(m.Envelope.Recipients) || len(s.held)+len(s.dropped) < named {
+		return
+	}
+	for i := named; i < len(m.Envelope.Recipients); i++ {
+		if len(s.held) > 0 {
+			s.held = append(s.held, i)
+		} else {
+			s.dropped = append(s.dropped, i)
+		}
+	}
+	s.ours, s.others = nil, nil
+}
+
+// hold puts m into the queue, where it waits, once for each reason. The queue knows a message by its ID,
+// so these have others than m, which the trace links.
+func (p *Policy) hold(ctx context.Context, m *Message, prefix []byte, held []int, decisions []Decision) error {
+	byReason := map[string][]int{}
+	last := ""
+	for _, i := range held {
+		if i < len(decisions) {
+			last = decisions[i].Hold
+		}
+		byReason[last] = append(byReason[last], i)
+	}
+	for reason, some := range byReason {
+		env := *m.Envelope
+		env.ID, env.Recipients = p.queue.NewID(), choose(env.Recipients, some)
+		whole := append(prefix[:len(prefix):len(prefix)], m.Content...)
+		if _, err := p.queue.PutHeld(ctx, env, mail.Bytes(whole), reason); err != nil {
+			return fmt.Errorf("inbound: hold %s: %w", env.ID, err)
+		}
+		p.trace.Record(trace.Event{ID: m.Envelope.ID, Step: trace.Check, OK: true, Peer: m.peer(), From: env.From.Path(),
+			To: addressesOf(env.Recipients), Reason: reason, Text: fmt.Sprintf("put on hold as %s: %s", env.ID, reason)})
+	}
+	return nil
+}
+
+// drop tells of those who shall not have m.
+func (p *Policy) drop(how Taking, m *Message, dropped []int) {
+	for _, i := range dropped {
+		reason := "a copy of what was dropped"
+		if i < len(how.Decisions) {
+			reason = how.Decisions[i].Discard
+		}
+		to := m.Envelope.Recipients[i].Address
+		p.trace.Record(trace.Event{ID: m.Envelope.ID, Session: how.Session, Step: trace.Check, OK: true, Peer: m.peer(),
+			From: m.Envelope.From.Path(), To: []mail.Address{to}, Reason: reason, Took: time.Since(m.Envelope.Received),
+			Text: fmt.Sprintf("dropped the message for %s, as was decided: %s", to, reason)})
+		p.log.Info("inbound: dropped", "qid", string(m.Envelope.ID), "from", m.Envelope.From.Path(), "to", to.String(), "reason", reason)
+	}
+}
+
+func addressesOf(recipients []mail.Recipient) []mail.Address {
+	all := make([]mail.Address, len(recipients))
+	for i, r := range recipients {
+		all[i] = r.Address
+	}
+	return all
+}
