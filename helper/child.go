@@ -25,7 +25,7 @@ func child() int {
 	var s spec
 	if err := json.NewDecoder(file).Decode(&s); err != nil {
 		fmt.Println("this process is started by posthaste, not by people:", err)
-		return exUsage
+		return exOSErr
 	}
 	file.Close()
 	if s.File != nil {
@@ -86,7 +86,7 @@ func (l *Limits) apply() error {
 
 // child writes the file and says on standard output what went wrong.
 func (f *fileSpec) child(l Limits) int {
-	err := errors.Join(l.apply())
+	err := l.apply()
 	if err == nil {
 		err = f.write()
 	}

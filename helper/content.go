@@ -33,6 +33,9 @@ func sealedContent(r io.Reader, crlf bool) (*os.File, error) {
 	if err == nil {
 		_, err = unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, seals)
 	}
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
 	if err != nil {
 		file.Close()
 		return nil, err

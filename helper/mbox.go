@@ -63,8 +63,11 @@ func (f *fileSpec) mboxText(file io.ReaderAt, size int64, content []byte) ([]byt
 		text.WriteString("\n\n")
 	}
 	w := bufio.NewWriter(&text)
-	err := mailfile.PrintMbox(w, f.Sender, mailfile.Message{Content: content, Received: f.Received})
-	return text.Bytes(), errors.Join(err, w.Flush())
+	if err := mailfile.PrintMbox(w, f.Sender, mailfile.Message{Content: content, Received: f.Received}); err != nil {
+		return nil, err
+	}
+	err := w.Flush()
+	return text.Bytes(), err
 }
 
 // openMbox opens the file, or makes it, and refuses what is no mailbox of the user's: a link leads

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"os/signal"
@@ -34,6 +35,10 @@ type server struct {
 
 // serve does jobs until the server process closes its end or dies.
 func serve() error {
+	// Whatever who started the server left open, programs do not get.
+	if err := unix.CloseRange(controlFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		fmt.Fprintln(os.Stderr, "posthaste: helper: programs may inherit open files:", err)
+	}
 	control, err := unixConn(controlFD)
 	if err != nil {
 		return fmt.Errorf("helper: this process is started by posthaste serve, not by people: %w", err)

@@ -57,11 +57,12 @@ func (t *task) run(ctx context.Context, content *os.File) answer {
 	if t.spec.File != nil {
 		out.limit = maxOutput
 	}
-	cmd, err := t.command(ctx, content, out)
+	cmd := t.command(ctx, out)
+	err := t.start(cmd, content)
 	if err == nil {
-		err = cmd.Run()
+		err = cmd.Wait()
 	}
-	if cmd == nil || cmd.ProcessState == nil {
+	if cmd.ProcessState == nil {
 		fmt.Fprintln(os.Stderr, "posthaste: helper: start a child:", err)
 		return answer{Status: mail.NewStatus(451, "4.3.0", "the delivery could not be started")}
 	}
@@ -76,34 +77,40 @@ func (t *task) run(ctx context.Context, content *os.File) answer {
 	return answer{Result: r}
 }
 
-func (t *task) command(ctx context.Context, content *os.File, out *head) (*exec.Cmd, error) {
-	text, err := json.Marshal(t.spec)
-	if err != nil {
-		return nil, err
-	}
-	spec, err := sealedContent(bytes.NewReader(text), true)
-	if err != nil {
-		return nil, err
-	}
-	// A description of its own: read only, and at the beginning.
-	input, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", content.Fd()))
-	if err != nil {
-		spec.Close()
-		return nil, err
-	}
-	context.AfterFunc(ctx, func() { spec.Close(); input.Close() })
+// command is the child, but for the files it gets.
+func (t *task) command(ctx context.Context, out *head) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, ownBinary, roleChild)
 	cmd.Dir = "/"
 	cmd.Env = []string{"GOMAXPROCS=1"}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = input, out, out
-	cmd.ExtraFiles = []*os.File{spec}
+	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: t.account.credential()}
 	cmd.Cancel, cmd.WaitDelay = func() error { return endGroup(cmd, syscall.SIGKILL) }, leftBehind
 	if t.spec.File != nil {
 		// Who waits for a lock gives up; who writes comes to an end.
 		cmd.Cancel, cmd.WaitDelay = func() error { return endGroup(cmd, syscall.SIGTERM) }, finishing
 	}
-	return cmd, nil
+	return cmd
+}
+
+// start starts the child with its spec, and the content as its standard input.
+func (t *task) start(cmd *exec.Cmd, content *os.File) error {
+	text, err := json.Marshal(t.spec)
+	if err != nil {
+		return err
+	}
+	spec, err := sealedContent(bytes.NewReader(text), true)
+	if err != nil {
+		return err
+	}
+	defer spec.Close()
+	// A description of its own: read only, and at the beginning.
+	input, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", content.Fd()))
+	if err != nil {
+		return err
+	}
+	defer input.Close()
+	cmd.Stdin, cmd.ExtraFiles = input, []*os.File{spec}
+	return cmd.Start()
 }
 
 // endGroup signals a child and all that it started, but for those who left its session.
