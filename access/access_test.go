@@ -192,7 +192,7 @@ func TestFailureIsTemporaryAndTellsStrangersNothing(t *testing.T) {
 func TestPatternsAndNetworks(t *testing.T) {
 	r := rules(t,
 		access.Rule{Stage: access.Client, Table: file(t, "cidr", "192.0.2.0/24 REJECT\n")},
-		access.Rule{Stage: access.Client, Table: file(t, "regexp", "/^dyn-.*\\.example$/ DEFER $0\n")},
+		access.Rule{Stage: access.Client, Table: file(t, "regexp", "/^dyn-.*\\.example$/ DEFER\n")},
 		access.Rule{Stage: access.Sender, Table: file(t, "regexp", "/^(.*)@spam\\.example$/ 550 5.7.1 no $1 here\n/^spam\\.example$/ OK\n")},
 	)
 	if d, err := client("192.0.2.9", "")(r); err != nil || d.Action != access.Reject {
@@ -205,7 +205,7 @@ func TestPatternsAndNetworks(t *testing.T) {
 
 func TestWrongRulesAreAllTold(t *testing.T) {
 	_, err := access.New(access.Config{Open: openIn(t), Rules: []access.Rule{
-		{Stage: "rcpt", Table: "inline:{a=b}"}, {Stage: access.Helo, Table: "inline"}, {Stage: access.Helo, Table: "inline:{a=b}", Default: "maybe"},
+		{Stage: "rcpt", Table: "inline:{a=b}"}, {Stage: access.Helo, Table: "list"}, {Stage: access.Helo, Table: "inline:{a=b}", Default: "maybe"},
 	}})
 	for _, want := range []string{`"rcpt"`, "type:name", `"maybe"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {

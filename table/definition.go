@@ -32,8 +32,10 @@ type Definition struct {
 	Scope     string // LDAP: "sub" (the default), "one" or "base"
 	Attribute string // LDAP: whose values are the result; several with spaces between
 
-	User     string // LDAP: DN to bind as; HTTP: user of Basic authentication; SQL: instead of that in URL
-	Password string // for User; HTTP without User: a Bearer token; SQL: instead of that in URL
+	User         string // LDAP: DN to bind as; HTTP: user of Basic authentication; SQL: instead of that in URL
+	Password     string // for User; HTTP without User: a Bearer token; SQL: instead of that in URL
+	PasswordFile string // holds Password instead; a newline at its end does not count
+
 	StartTLS bool   // LDAP: encrypt ldap: before anything else
 	CA       string // file of certificates in PEM to trust instead of the system's; LDAP and HTTP
 
@@ -92,6 +94,9 @@ func (d Definition) open() (server, error) {
 	if d.Parallel > maxParallel {
 		return nil, fmt.Errorf("parallel is %d: at most %d", d.Parallel, maxParallel)
 	}
+	if err := d.readPassword(); err != nil {
+		return nil, err
+	}
 	roots, err := d.roots()
 	if err != nil {
 		return nil, err
@@ -116,6 +121,24 @@ func driver[T server](t T, err error) (server, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// maxPasswordBytes bounds a file that should hold a password.
+const maxPasswordBytes = 4096
+
+func (d *Definition) readPassword() error {
+	if d.PasswordFile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(d.PasswordFile)
+	if err != nil {
+		return err
+	}
+	if len(text) > maxPasswordBytes {
+		return fmt.Errorf("%s is too long for a password", d.PasswordFile)
+	}
+	d.Password = strings.TrimRight(string(text), "\r\n")
+	return nil
 }
 
 // roots reads CA. Nil means those of the system.
