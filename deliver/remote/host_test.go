@@ -169,7 +169,12 @@ func (d *dialogue) data() bool {
 			break
 		}
 		content.WriteString(line)
-		if d.say("content", "") == "drop" {
+		switch text := d.say("content", ""); text {
+		case "":
+		case "drop":
+			return false
+		default:
+			d.reply(text)
 			return false
 		}
 	}
@@ -215,6 +220,9 @@ type world struct {
 	pipes bool             // connections within the process, for virtual time
 	agent *Agent
 	story *story
+
+	mu     sync.Mutex // guards dialed
+	dialed []string   // "tcp 192.0.2.1:25"
 }
 
 // story is a trace.Recorder that remembers.
@@ -261,7 +269,10 @@ func newWorld(t *testing.T, cfg Config, hosts ...*host) *world {
 	return w
 }
 
-func (w *world) dial(ctx context.Context, _, address string) (net.Conn, error) {
+func (w *world) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	w.mu.Lock()
+	w.dialed = append(w.dialed, network+" "+address)
+	w.mu.Unlock()
 	h := w.hosts[address]
 	if h == nil {
 		return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}

@@ -18,13 +18,15 @@ func (a *Agent) Probe(ctx context.Context, dest Destination, from mail.ReversePa
 		env: mail.Envelope{From: from}, rcpts: []mail.Recipient{{Address: rcpt}}, content: newContent(nil),
 		dest: dest, outcomes: make([]*mail.Status, 1), probe: true,
 	}
-	j.refuseUnsafe()
-	if len(j.pending()) > 0 {
-		a.tryHosts(ctx, j)
+	if j.refuseUnsafe(); j.outcomes[0] != nil {
+		return j.outcomes[0]
+	}
+	if a.tryHosts(ctx, j); j.outcomes[0] != nil {
+		return j.outcomes[0] // of the host that was asked
 	}
 	j.giveUp(ctx)
-	if status := j.outcomes[0]; status.Peer != "" || !status.Permanent() {
-		return status
+	if j.outcomes[0].Temporary() {
+		return j.outcomes[0]
 	}
 	return mail.NewStatus(451, "4.4.1", "cannot ask about %s: %s", rcpt, j.outcomes[0].Text)
 }
