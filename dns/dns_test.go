@@ -16,7 +16,7 @@ import (
 	"posthaste/dns/dnstest"
 )
 
-func newPair(t *testing.T, cfg dns.Config) (*dnstest.Server, *dns.Resolver) {
+func newPair(t testing.TB, cfg dns.Config) (*dnstest.Server, *dns.Resolver) {
 	t.Helper()
 	server := dnstest.New()
 	if cfg.Exchange == nil {

@@ -54,7 +54,7 @@ func world(t testing.TB) *dnstest.Server {
 		s.CNAME("to-badsig."+apex, "mx.badsig.test")
 		s.CNAME("to-void."+apex, "void.good.test")
 		s.Addr("a.b.c."+apex, "192.0.2.2")
-		if err := s.Add("_25._tcp.mx."+apex+". 300 IN TLSA 3 1 1 " + strings.Repeat("ab", 32)); err != nil {
+		if err := s.Add("_25._tcp.mx." + apex + ". 300 IN TLSA 3 1 1 " + strings.Repeat("ab", 32)); err != nil {
 			t.Fatal(err)
 		}
 	}
