@@ -47,6 +47,7 @@ func (s *scheduler) configure(l Limits, p Policy, sh *shaping) {
 	s.pools = map[string]*pool{}
 	for _, d := range s.destinations {
 		d.pool = s.repool(d)
+		d.pool.gate.enter(int64(d.busy))
 	}
 	for _, a := range s.senders {
 		a.gate.max, a.meter.rate = s.senderJobs(), sh.sender(a.from)
@@ -68,10 +69,10 @@ func (s *scheduler) configure(l Limits, p Policy, sh *shaping) {
 	}
 }
 
-// repool gives d the pool of the new shaping. Its running tasks keep the gate that they entered.
+// repool gives d the pool of the new shaping, with what replies brought about.
 func (s *scheduler) repool(d *destination) *pool {
 	if d.finding {
-		return d.pool
+		return &pool{}
 	}
 	fresh := s.poolOf(s.shapeOf(d.route))
 	was := d.pool

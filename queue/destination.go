@@ -109,12 +109,25 @@ func (d *destination) largeFull(l Limits) bool {
 	return d.large > 0 && d.large >= window-window/smallShare
 }
 
-// side tells which ring d stands in: 1 for hosts that answer well and soon, 0 for the others.
-func (d *destination) side() int {
-	if d.proven && !d.slow {
-		return 1
+// A side is what kind of host a destination is; each has its ring and its part of the jobs.
+type side int
+
+const (
+	unknownSide side = iota // not proven yet
+	goodSide                // answers well and soon
+	badSide                 // fails, or takes long
+	sides
+)
+
+func (d *destination) side() side {
+	switch {
+	case d.slow || d.failures > 0:
+		return badSide
+	case d.proven:
+		return goodSide
+	default:
+		return unknownSide
 	}
-	return 0
 }
 
 // until returns when d, and with it its pool, is suspended to, or zero; and the answer of it.

@@ -121,16 +121,17 @@ func (m *meter) delay(now time.Time) time.Duration {
 	return m.at(now, 1).Sub(now) + time.Duration(m.waiting)*m.interval()
 }
 
+// patience is how long a task may wait for m in memory: in any case until it is the next but one.
+func (m *meter) patience() time.Duration { return max(maxBacklog, 2*m.interval()) }
+
 // postpone returns when a task that cannot wait in memory is to come back: one after the other, each
-// where the rate has room, but within horizon so that a changed limit is soon felt.
-func (m *meter) postpone(now time.Time, cost int, horizon time.Duration) time.Time {
-	from := now.Add(m.delay(now))
-	if m.horizon.Before(from) {
-		m.horizon = from
-	}
+// where the rate has room. Past the longest wait they begin again at the front, so that those who come
+// back stay spread evenly, however many they are, and a changed limit is soon felt.
+func (m *meter) postpone(now time.Time, cost int, longest time.Duration) time.Time {
+	from := now.Add(m.interval())
 	m.horizon = m.horizon.Add(time.Duration(cost) * m.interval())
-	if last := now.Add(horizon); m.horizon.After(last) {
-		return last
+	if m.horizon.Before(from) || m.horizon.After(now.Add(longest)) {
+		m.horizon = from
 	}
 	return m.horizon
 }

@@ -1,8 +1,10 @@
 package queue
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"posthaste/mail"
@@ -19,8 +21,8 @@ import (
 //     success adds 1/window and each failure of the host takes 1 off. Below 1 the destination is
 //     suspended for a while that doubles with each suspension; what waits there, or comes meanwhile,
 //     goes back with the last answer until the end of it, and the first probe then decides.
-//   - Destinations that have not answered well, or take long, share half of the jobs: a hundred dead
-//     or slow hosts must not stop the others.
+//   - Destinations that have not answered yet share half of the jobs, those that fail or take long a
+//     quarter: a hundred dead or slow hosts must not stop the others.
 //   - One sender has at most half of the jobs, at however many destinations.
 //   - Mail that is not small leaves a quarter of the jobs and of each window to what is.
 //   - The content of all running jobs fits Limits.ContentBytes.
@@ -34,16 +36,16 @@ type scheduler struct {
 	pools        map[string]*pool // by key; only those of several destinations
 	senders      map[string]*account
 	sources      map[netip.Addr]*meter
-	ready        [2]line[place]
+	ready        [sides]line[place]
 	parked       parking // destinations that wait for a rate
 	tickets      uint64
-	busy         int // tasks out
-	waiting      int // tasks that wait
-	doubtful     int // tasks out at destinations of side 0
+	busy         int        // tasks out
+	waiting      int        // tasks that wait
+	out          [sides]int // tasks out at destinations of each side
 	large        gate
 	largeBytes   gate
 	smallBytes   gate
-	turn         int                // which ring has the next turn
+	turn         int                // counts what was started
 	shapes       map[shapeKey]shape // what shaping says, remembered
 }
 
@@ -89,7 +91,6 @@ type task struct {
 	account *account
 	source  *meter
 	started time.Time
-	pool    *pool // whose gate it has entered, or nil
 }
 
 func (t *task) finding() bool { return t.route.Agent == "" }
@@ -245,7 +246,7 @@ func (s *scheduler) refuse(t *task, d *destination, now time.Time) *refusal {
 		return nil
 	}
 	for m, name := range t.meters {
-		if m.delay(now) > maxBacklog {
+		if !m.unlimited() && m.delay(now) > m.patience() {
 			until := m.postpone(now, m.rate.cost(len(t.recipients)), s.policy.Max)
 			limit, _ := m.rate.MarshalText()
 			return &refusal{mail.NewStatus(451, "4.3.2", "the limit of %s for %s is used up for now", limit, name), until}
@@ -285,9 +286,9 @@ func (s *scheduler) next(now time.Time) *task {
 	for _, d := range s.parked.due(now) {
 		s.enqueue(d)
 	}
-	for range 2 {
-		s.turn = 1 - s.turn
-		if t := s.nextOf(s.turn, now); t != nil {
+	for _, side := range s.turns() {
+		if t := s.nextOf(side, now); t != nil {
+			s.turn++
 			t.started = now
 			return t
 		}
@@ -295,12 +296,37 @@ func (s *scheduler) next(now time.Time) *task {
 	return nil
 }
 
+// turns returns the sides in the order in which they are asked now: in turn, but of four turns two go
+// by priority, where that differs.
+func (s *scheduler) turns() [sides]side {
+	var order [sides]side
+	for i := range order {
+		order[i] = (side(s.turn/2) + side(i)) % sides
+	}
+	if s.turn%lowTurn < lowTurn/2 {
+		slices.SortStableFunc(order[:], func(a, b side) int { return cmp.Compare(s.ready[b].top(), s.ready[a].top()) })
+	}
+	return order
+}
+
+// jobs returns how many of the jobs destinations of a side may have.
+func (s *scheduler) jobs(of side) int {
+	switch of {
+	case goodSide:
+		return s.limits.Jobs
+	case unknownSide:
+		return (s.limits.Jobs + 1) / 2
+	default:
+		return (s.limits.Jobs + 3) / 4
+	}
+}
+
 // wakeAt returns when something may start that waits for a rate, or zero.
 func (s *scheduler) wakeAt() time.Time { return s.parked.first() }
 
 // nextOf takes a task from a ring.
-func (s *scheduler) nextOf(side int, now time.Time) *task {
-	for s.busy < s.limits.Jobs && (side == 1 || s.doubtful < (s.limits.Jobs+1)/2) {
+func (s *scheduler) nextOf(side side, now time.Time) *task {
+	for s.busy < s.limits.Jobs && s.out[side] < s.jobs(side) {
 		place, ok := s.ready[side].pick(func(place) bool { return true })
 		if !ok {
 			return nil
@@ -391,9 +417,8 @@ func (s *scheduler) begin(t *task, now time.Time) {
 	for m := range t.meters {
 		m.take(now, m.rate.cost(len(t.recipients)))
 	}
-	if t.pool = nil; d.pool.together {
-		t.pool = d.pool
-		t.pool.gate.enter(1)
+	if d.pool.together {
+		d.pool.gate.enter(1)
 	}
 	for g, weight := range s.gatesOf(t) {
 		g.enter(weight)
@@ -407,17 +432,15 @@ func (s *scheduler) begin(t *task, now time.Time) {
 	if t.large {
 		d.large++
 	}
-	if d.side() == 0 {
-		s.doubtful++
-	}
+	s.out[d.side()]++
 }
 
 // release is the reverse of begin, but for the rates.
 func (s *scheduler) release(t *task) {
 	d := t.to
 	var opened []*destination
-	if t.pool != nil {
-		opened = append(opened, t.pool.gate.leave(1)...)
+	if d.pool.together {
+		opened = append(opened, d.pool.gate.leave(1)...)
 	}
 	for g, weight := range s.gatesOf(t) {
 		opened = append(opened, g.leave(weight)...)
@@ -428,9 +451,7 @@ func (s *scheduler) release(t *task) {
 	if t.large {
 		d.large--
 	}
-	if d.side() == 0 {
-		s.doubtful--
-	}
+	s.out[d.side()]--
 	for _, other := range opened {
 		s.enqueue(other)
 	}
@@ -494,14 +515,12 @@ func (s *scheduler) shape(d *destination, o outcome, now time.Time) []*task {
 func (s *scheduler) reside(d *destination, fn func()) {
 	before := d.side()
 	fn()
-	switch after := d.side(); {
-	case after == before:
+	after := d.side()
+	if after == before {
 		return
-	case after == 1:
-		s.doubtful -= d.busy
-	default:
-		s.doubtful += d.busy
 	}
+	s.out[before] -= d.busy
+	s.out[after] += d.busy
 	d.ticket = 0
 	s.enqueue(d)
 }

@@ -157,8 +157,8 @@ func TestIdleDestinationsAreForgotten(t *testing.T) {
 	}
 	b.now = b.now.Add(2 * forgetAfter)
 	b.s.sweep(b.now)
-	if n := len(b.s.destinations); n != 0 || b.s.busy != 0 || b.s.doubtful != 0 {
-		t.Errorf("%d destinations, %d busy, %d unproven are left", n, b.s.busy, b.s.doubtful)
+	if n := len(b.s.destinations); n != 0 || b.s.busy != 0 || b.s.out != [sides]int{} {
+		t.Errorf("%d destinations, %d busy, %v out are left", n, b.s.busy, b.s.out)
 	}
 }
 
