@@ -112,11 +112,20 @@ func (s *site) inbox(name string) (all []string) {
 	return all
 }
 
-// queued returns who is in the queue.
-func (s *site) queued() (to []string) {
+// entries returns what is in the queue.
+func (s *site) entries() (all []*queue.Entry) {
 	s.t.Helper()
 	for e, err := range s.queue.List(s.t.Context(), queue.Filter{}) {
 		must(s.t, err)
+		all = append(all, e)
+	}
+	return all
+}
+
+// queued returns who is in the queue.
+func (s *site) queued() (to []string) {
+	s.t.Helper()
+	for _, e := range s.entries() {
 		for _, r := range e.Recipients {
 			to = append(to, r.Address.String())
 		}
