@@ -53,6 +53,8 @@ type Config struct {
 	Recipients []table.Table  // known recipients of relay domains
 	Separator  byte           // between user and tag of a recipient in them; 0: none
 	Verifier   *Verifier      // asks about those that no table has; nil: nobody asks
+	Ways       Ways           // which of ours are delivered here; nil: all
+	NullClient bool           // everything goes to a hub: nobody but Trusted may send, also not to our domains
 
 	Trace trace.Recorder // default: none
 	Log   *slog.Logger   // default: none
@@ -77,6 +79,8 @@ type Policy struct {
 	recipients []table.Table
 	separator  byte
 	verifier   *Verifier
+	ways       Ways
+	nullClient bool
 }
 
 // New returns a Policy.
@@ -86,6 +90,7 @@ func New(cfg Config) *Policy {
 		checks: cfg.Checks, trace: cfg.Trace, log: cfg.Log,
 		domain: cfg.Domain, rules: cfg.Rules, names: cfg.Names, rewriter: cfg.Rewriter, trusted: cfg.Trusted,
 		relays: cfg.Relays, recipients: cfg.Recipients, separator: cfg.Separator, verifier: cfg.Verifier,
+		ways: cfg.Ways, nullClient: cfg.NullClient,
 	}
 	if p.trace == nil {
 		p.trace = trace.Discard

@@ -177,6 +177,9 @@ func (p *Policy) isPostmaster(ctx context.Context, to mail.Address) bool {
 // admit decides whether mail from client may go to a recipient, rewritten. answer is what to say in the
 // place of 250, or nil.
 func (p *Policy) admit(ctx context.Context, client mail.Origin, to mail.Address) (answer *mail.Status, err error) {
+	if p.nullClient {
+		return nil, p.admitToHub(ctx, client)
+	}
 	target, err := p.directory.Resolve(ctx, to)
 	if err != nil {
 		return nil, fmt.Errorf("inbound: resolve %s: %w", to, err)
@@ -198,6 +201,16 @@ func (p *Policy) admit(ctx context.Context, client mail.Origin, to mail.Address)
 		return nil, p.checkRelayed(ctx, to)
 	}
 	return nil, p.checkRemote(ctx, client, to)
+}
+
+// admitToHub decides for a null client, which has no recipients of its own.
+func (p *Policy) admitToHub(ctx context.Context, client mail.Origin) error {
+	if p.Trusted(client.IP) {
+		explain.Note(ctx, "relay", "%s is in relay.networks, and all mail goes to the hub", client.IP)
+		return nil
+	}
+	explain.Note(ctx, "relay", "this host hands all mail to a hub, and takes it from relay.networks alone")
+	return mail.NewStatus(550, "5.7.1", "relaying denied: this host takes mail only from machines that it knows")
 }
 
 // checkRemote is about a domain that the directory does not know.

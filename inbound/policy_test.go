@@ -220,3 +220,37 @@ func TestRewriting(t *testing.T) {
 		t.Errorf("a copy of what was dropped went out: %v", err)
 	}
 }
+
+// elsewhere is Ways by which cat's mail goes to another host.
+type elsewhere struct{}
+
+func (elsewhere) Here(_ context.Context, _ mail.ReversePath, to mail.Address) (bool, error) {
+	return to.Local != "cat", nil
+}
+
+func TestMailOfOursMayBeRoutedElsewhere(t *testing.T) {
+	s := newSite(t, func(c *Config) { c.Ways = elsewhere{} })
+	_, _, err := s.policy.Accept(t.Context(), Taking{}, envelope("bob", "cat"), mail.Bytes(letter))
+	if got := s.queued(); err != nil || len(got) != 1 || got[0] != "cat@north.test" || len(s.inbox("bob")) != 1 || len(s.inbox("cat")) != 0 {
+		t.Errorf("%v, queued %v; want cat queued and bob delivered", err, got)
+	}
+}
+
+func TestNullClientTakesMailOfItsNetworksAlone(t *testing.T) {
+	s := newSite(t, func(c *Config) {
+		c.NullClient, c.Trusted = true, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	})
+	for _, c := range []struct{ ip, to, want string }{
+		{"10.0.0.1", "bob@north.test", "250"}, {"10.0.0.1", "x@else.test", "250"},
+		{"192.0.2.1", "bob@north.test", "550 5.7.1"}, {"192.0.2.1", "x@relay.test", "550 5.7.1"},
+	} {
+		_, err := s.policy.CheckRecipient(t.Context(), Request{Client: mail.Origin{IP: netip.MustParseAddr(c.ip)}, To: address(c.to)})
+		if got := mail.StatusOf(err).Error(); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s to %s: %s, want %s", c.ip, c.to, got, c.want)
+		}
+	}
+	_, _, err := s.policy.Accept(t.Context(), Taking{}, envelope("bob"), mail.Bytes(letter))
+	if err != nil || len(s.queued()) != 1 || len(s.inbox("bob")) != 0 {
+		t.Errorf("%v: mail was delivered here", err)
+	}
+}

@@ -9,6 +9,12 @@ import (
 	"posthaste/trace"
 )
 
+// Ways knows the routes as far as they concern our own addresses, which a transport may send elsewhere.
+type Ways interface {
+	// Here tells whether mail to an address in a domain of ours is delivered on this host.
+	Here(ctx context.Context, from mail.ReversePath, to mail.Address) (bool, error)
+}
+
 // A sorting divides the recipients of a message, by index, into those of ours, those that the queue
 // routes, those whose mail an operator is to see first, and those who shall not have it.
 type sorting struct{ ours, others, held, dropped []int }
@@ -34,18 +40,37 @@ func (p *Policy) sort(ctx context.Context, how Taking, m *Message) (s sorting, e
 			s.held = append(s.held, i)
 			continue
 		}
-		target, err := p.directory.Resolve(ctx, r.Address)
+		here, err := p.isHere(ctx, m.Envelope.From, r.Address)
 		if err != nil {
-			return s, fmt.Errorf("inbound: resolve %s: %w", r.Address, err)
+			return s, err
 		}
-		if queued || !target.Kind.Ours() {
-			s.others = append(s.others, i)
-		} else {
+		if here && !queued {
 			s.ours = append(s.ours, i)
+		} else {
+			s.others = append(s.others, i)
 		}
 	}
 	s.copyFate(how, m)
 	return s, nil
+}
+
+// isHere tells whether mail to an address ends on this host.
+func (p *Policy) isHere(ctx context.Context, from mail.ReversePath, to mail.Address) (bool, error) {
+	if p.nullClient {
+		return false, nil
+	}
+	target, err := p.directory.Resolve(ctx, to)
+	if err != nil {
+		return false, fmt.Errorf("inbound: resolve %s: %w", to, err)
+	}
+	if !target.Kind.Ours() || p.ways == nil {
+		return target.Kind.Ours(), nil
+	}
+	here, err := p.ways.Here(ctx, from, to)
+	if err != nil {
+		return false, fmt.Errorf("inbound: route to %s: %w", to, err)
+	}
+	return here, nil
 }
 
 // copyFate makes blind copies, which nobody decided about, share the fate of a message that is held or
