@@ -12,12 +12,14 @@ import (
 	"posthaste/message"
 )
 
-// A target is where a recipient leads in the end: an account, or an address at another host.
+// A target is where a recipient leads in the end: an account, an address at another host, or a place
+// of this machine.
 type target struct {
-	address mail.Address   // with its sub-address
-	account mail.AccountID // 0 for another host
-	through []mail.Address // the aliases that led here, the recipient first
-	notify  mail.Notify    // of the recipient
+	address mail.Address     // with its sub-address; of a program or file, the alias that names it
+	place   directory.Target // KindAccount, KindRemote, KindUnix, KindProgram, KindFile, KindDiscard or KindDefer
+	through []mail.Address   // the aliases that led here, the recipient first
+	owner   mail.Address     // who hears of failures in the place of the sender, or zero
+	notify  mail.Notify      // of the recipient
 	orcpt   string
 
 	status   *mail.Status // what became of it
@@ -26,19 +28,37 @@ type target struct {
 	sentAs   mail.QueueID
 }
 
+// key is the same for targets that are to be served once.
+func (t *target) key() string {
+	if t.place.Kind == directory.KindProgram || t.place.Kind == directory.KindFile {
+		return key(t.address) + "\x00" + t.place.User + "\x00" + t.place.Text
+	}
+	return key(t.address)
+}
+
+// from returns the sender of what goes to t. An owner takes the place of a sender, but not of the null
+// reverse-path, whose mail nobody is to hear of.
+func (t *target) from(sender mail.ReversePath) mail.ReversePath {
+	if t.owner.IsZero() || sender.Null() {
+		return sender
+	}
+	return mail.ReversePath{Address: t.owner}
+}
+
 func (t *target) text(to mail.Address) string {
 	via := ""
 	if len(t.through) > 0 {
 		via = fmt.Sprintf(" (%s is an alias)", to)
 	}
 	switch {
-	case t.account == 0:
+	case t.place.Kind == directory.KindRemote:
 		return fmt.Sprintf("forwarded to %s as %s%s", t.address, t.sentAs, via)
 	case t.repeated:
 		return fmt.Sprintf("%s has it already%s", t.address, via)
-	default:
+	case t.place.Kind == directory.KindAccount:
 		return fmt.Sprintf("delivered to the INBOX of %s, UID %d%s", t.address, t.uid, via)
 	}
+	return t.status.Text + via
 }
 
 // A trail is what the header says of the way that content came.
@@ -80,7 +100,7 @@ func appendTrail(b []byte, t *target) []byte {
 		b = append(b, a.String()...)
 		b = append(b, "\r\n"...)
 	}
-	if t.account != 0 {
+	if t.place.Kind != directory.KindRemote {
 		add(t.address)
 		return b
 	}
@@ -103,10 +123,20 @@ func (a *Agent) CheckRecipient(ctx context.Context, to mail.Address) error {
 	if status != nil {
 		return status
 	}
-	if len(targets) != 1 || targets[0].account == 0 {
+	if len(targets) != 1 {
 		return nil
 	}
-	room, err := a.store.Account(targets[0].account).HasRoom(ctx)
+	switch t := targets[0]; t.place.Kind {
+	case directory.KindAccount:
+		return a.checkRoom(ctx, to, t.place.Account)
+	case directory.KindDefer:
+		return t.place.Status
+	}
+	return nil
+}
+
+func (a *Agent) checkRoom(ctx context.Context, to mail.Address, account mail.AccountID) error {
+	room, err := a.store.Account(account).HasRoom(ctx)
 	if err != nil {
 		return fmt.Errorf("local: quota of %s: %w", to, err)
 	}
@@ -123,7 +153,7 @@ func (a *Agent) expand(ctx context.Context, to mail.Recipient, way trail) ([]*ta
 		return nil, errLoop
 	}
 	x := expansion{directory: a.directory, recipient: to, way: way}
-	if err := x.follow(ctx, to.Address, nil); err != nil {
+	if err := x.follow(ctx, to.Address, path{}); err != nil {
 		var s *mail.Status
 		if !errors.As(err, &s) {
 			a.log.Error("local: cannot resolve", "to", to.Address, "err", err)
@@ -150,7 +180,13 @@ type expansion struct {
 	unknown   *mail.Status // of a branch that led to nobody; counts when all do
 }
 
-func (x *expansion) follow(ctx context.Context, at mail.Address, through []mail.Address) error {
+// A path is how an expansion came to an address.
+type path struct {
+	through []mail.Address // aliases, the recipient first
+	owner   mail.Address   // of the last list among them that has one
+}
+
+func (x *expansion) follow(ctx context.Context, at mail.Address, by path) error {
 	if x.seen[key(at)] {
 		return nil
 	}
@@ -162,36 +198,65 @@ func (x *expansion) follow(ctx context.Context, at mail.Address, through []mail.
 		return err
 	}
 	switch found.Kind {
-	case directory.KindAccount:
-		x.add(&target{address: at, account: found.Account, through: through})
 	case directory.KindAlias:
-		return x.followAll(ctx, found.Addresses, append(through[:len(through):len(through)], at))
-	case directory.KindNone:
-		x.unknown = mail.NewStatus(550, "5.1.1", "there is no mailbox %s here", at)
-	default:
-		if len(through) == 0 {
+		return x.followAll(ctx, at, found, by)
+	case directory.KindMoved:
+		if found.Status.OK() {
+			return x.followAll(ctx, at, found, by)
+		}
+		x.unknown = found.Status
+	case directory.KindRemote, directory.KindRelay:
+		if len(by.through) == 0 {
 			return fmt.Errorf("local: %s is not an address of ours", at)
 		}
-		x.add(&target{address: at, through: through})
+		x.reach(at, found, by)
+	default:
+		x.reach(at, found, by)
 	}
 	return nil
 }
 
-// followAll follows the targets of the alias that ends through.
-func (x *expansion) followAll(ctx context.Context, addresses, through []mail.Address) error {
+// followAll follows the targets of the alias at an address.
+func (x *expansion) followAll(ctx context.Context, at mail.Address, alias directory.Target, by path) error {
 	if x.seen == nil {
 		x.seen = map[string]bool{}
 	}
-	x.seen[key(through[len(through)-1])] = true
-	if len(through) > maxDepth || len(x.seen)+len(x.targets)+len(addresses) > maxTargets {
+	x.seen[key(at)] = true
+	next := path{through: append(by.through[:len(by.through):len(by.through)], at), owner: by.owner}
+	if !alias.Owner.IsZero() {
+		next.owner = alias.Owner
+	}
+	more := len(alias.Addresses) + len(alias.Branches)
+	if len(next.through) > maxDepth || len(x.seen)+len(x.targets)+more > maxTargets {
 		return errDeep
 	}
-	for _, a := range addresses {
-		if err := x.follow(ctx, a, through); err != nil {
+	for _, b := range alias.Branches {
+		if b.Target.Account != 0 && b.Target.Account == alias.Account {
+			b.Address = at // with its sub-address
+		}
+		x.reach(b.Address, b.Target, next)
+	}
+	for _, a := range alias.Addresses {
+		if err := x.follow(ctx, a, next); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// reach ends a branch at what an address is.
+func (x *expansion) reach(at mail.Address, found directory.Target, by path) {
+	switch found.Kind {
+	case directory.KindNone:
+		x.unknown = mail.NewStatus(550, "5.1.1", "there is no mailbox %s here", at)
+		return
+	case directory.KindFail:
+		x.unknown = found.Status
+		return
+	case directory.KindRelay:
+		found.Kind = directory.KindRemote
+	}
+	x.add(&target{address: at, place: found, through: by.through, owner: by.owner})
 }
 
 func (x *expansion) add(t *target) {

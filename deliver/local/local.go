@@ -1,10 +1,20 @@
-// Package local delivers mail to our own accounts.
+// Package local delivers mail to our own accounts, and to the users, programs and files of this machine.
 //
 // An [Agent] follows aliases from each recipient to the accounts behind it, adds the header lines that
 // belong to a delivery, and stores the message in each account, every account in a commit of its own.
 // Each delivery carries an ID made from the queue ID and the final address, so that a repeat, after a
 // crash or a partial failure, stores nothing twice. What an alias sends to other hosts leaves as new
 // mail through [Forwarder], with the sender kept and an origin that makes a repeat a no-op.
+//
+// Mailboxes of Unix users, programs and files are the helper's work ([helper.Runner]), which does what
+// it lists and refuses all else. A program and an mbox cannot tell a repeat: where a recipient leads to
+// several targets, the [Ledger] remembers which of these were served.
+//
+// A recipient is answered for when all its targets are settled. While one is to be tried again, so is
+// the recipient; those that have the message get it no second time. Where some targets have it and the
+// others failed for good, the recipient was served, and the sender hears of each failure in a report
+// of its own ([Returner]). What leaves through a list with an owner has that for its sender, and what
+// else goes to other hosts for senders of other hosts gets a return path of ours where SRS is set.
 //
 // Addresses like user+tag go to INBOX of user; Delivered-To keeps the tag for filters to see.
 //
@@ -25,8 +35,10 @@ import (
 
 	"posthaste/blob"
 	"posthaste/directory"
+	"posthaste/helper"
 	"posthaste/kv"
 	"posthaste/mail"
+	"posthaste/srs"
 	"posthaste/store"
 	"posthaste/trace"
 )
@@ -50,13 +62,24 @@ type Forwarder interface {
 		env mail.Envelope, content mail.Content) (mail.QueueID, error)
 }
 
+// A Returner is a Forwarder that can tell the sender of env about its one recipient, which failed with
+// why. To tell of one recipient of one parent again is a no-op. *queue.Queue is one.
+type Returner interface {
+	PutFailed(ctx context.Context, parent mail.QueueID, why *mail.Status, env mail.Envelope, content mail.Content) (mail.QueueID, error)
+}
+
 // Config is what an Agent needs. Store, Directory and Forward must be set.
 type Config struct {
 	Store     *store.Store
 	Directory Directory
-	Forward   Forwarder
-	Trace     trace.Recorder // default: none
-	Log       *slog.Logger   // default: none
+	Forward   Forwarder     // where it is a Returner too, failures among several targets are told one by one
+	Runner    helper.Runner // does programs, files and Unix users; default: they are refused
+	Ledger    *Ledger       // default: after a partial failure programs and mboxes may get a message twice
+	SRS       *srs.Rewriter // makes return paths for senders of other hosts; default: they stay
+	Separator byte          // between user and detail of an address, for programs; 0: none
+
+	Trace trace.Recorder // default: none
+	Log   *slog.Logger   // default: none
 }
 
 // An Agent delivers to accounts. It may be used at the same time.
@@ -64,13 +87,22 @@ type Agent struct {
 	store     *store.Store
 	directory Directory
 	forward   Forwarder
+	returner  Returner // or nil
+	runner    helper.Runner
+	ledger    *Ledger
+	srs       *srs.Rewriter
+	separator byte
 	trace     trace.Recorder
 	log       *slog.Logger
 }
 
 // New returns an Agent.
 func New(cfg Config) *Agent {
-	a := &Agent{store: cfg.Store, directory: cfg.Directory, forward: cfg.Forward, trace: cfg.Trace, log: cfg.Log}
+	a := &Agent{
+		store: cfg.Store, directory: cfg.Directory, forward: cfg.Forward, runner: cfg.Runner, ledger: cfg.Ledger,
+		srs: cfg.SRS, separator: cfg.Separator, trace: cfg.Trace, log: cfg.Log,
+	}
+	a.returner, _ = cfg.Forward.(Returner)
 	if a.trace == nil {
 		a.trace = trace.Discard
 	}
@@ -104,11 +136,12 @@ func (a *Agent) Deliver(ctx context.Context, m Message) []*mail.Status {
 			continue
 		}
 		targets[i] = d.share(list)
+		d.several = d.several || len(list) > 1
 	}
 	d.run(ctx)
-	for i := range answers {
+	for i, r := range m.Envelope.Recipients {
 		if answers[i] == nil {
-			answers[i] = worst(targets[i])
+			answers[i] = d.settle(ctx, r, targets[i])
 		}
 		d.tell(m.Envelope.Recipients[i].Address, answers[i], targets[i])
 	}
@@ -123,12 +156,13 @@ type delivery struct {
 	prepared *store.Message
 	known    map[string]*target // by key; several recipients may lead to one
 	order    []*target
+	several  bool // some recipient leads to more than one target, so a target may be served before its recipient is
 }
 
 // share replaces each target by the one that another recipient led to before.
 func (d *delivery) share(list []*target) []*target {
 	for i, t := range list {
-		key := key(t.address)
+		key := t.key()
 		if known := d.known[key]; known != nil {
 			list[i] = known
 			continue
@@ -169,7 +203,7 @@ func (d *delivery) run(ctx context.Context) {
 // accounts counts the targets that are mailboxes here.
 func (d *delivery) accounts() (n int) {
 	for _, t := range d.order {
-		if t.account != 0 {
+		if t.place.Kind == directory.KindAccount {
 			n++
 		}
 	}
@@ -177,16 +211,28 @@ func (d *delivery) accounts() (n int) {
 }
 
 func (d *delivery) serve(ctx context.Context, t *target) {
-	if t.account == 0 {
+	switch t.place.Kind {
+	case directory.KindAccount:
+		d.store(ctx, t)
+	case directory.KindRemote:
 		t.status = d.send(ctx, t)
-		return
+	case directory.KindUnix, directory.KindProgram, directory.KindFile:
+		t.status = d.hand(ctx, t)
+	case directory.KindDiscard:
+		t.status = mail.NewStatus(250, "2.0.0", fmt.Sprintf("%s throws its mail away", t.address))
+	default:
+		t.status = t.place.Status
 	}
+}
+
+// store adds the message to the account of t.
+func (d *delivery) store(ctx context.Context, t *target) {
 	env := &d.message.Envelope
 	id := ""
 	if env.ID != "" {
 		id = string(env.ID) + " " + key(t.address)
 	}
-	got, err := d.agent.store.Account(t.account).Deliver(ctx, store.Delivery{
+	got, err := d.agent.store.Account(t.place.Account).Deliver(ctx, store.Delivery{
 		ID:       id,
 		Fresh:    d.message.Fresh,
 		Prefix:   d.prefix(t),
@@ -203,7 +249,7 @@ func (d *delivery) serve(ctx context.Context, t *target) {
 
 // prefix returns the lines that stand before the content in the mailbox of t (RFC 5321 section 4.4).
 func (d *delivery) prefix(t *target) []byte {
-	from := d.message.Envelope.From.String()
+	from := t.from(d.message.Envelope.From).String()
 	b := make([]byte, 0, len(d.message.Prefix)+len(from)+256)
 	b = append(b, "Return-Path: <"...)
 	b = append(b, from...)
@@ -212,13 +258,17 @@ func (d *delivery) prefix(t *target) []byte {
 	return append(b, d.message.Prefix...)
 }
 
-// send puts the message into the queue for a target at another host. The sender stays: reports about
-// the forwarded copy go to who sent it. What it asked to hear of success is answered by us, as
+// send puts the message into the queue for a target at another host. Reports about the forwarded copy
+// go to who sent it, straight or through a return path of ours. What it asked to hear of success is answered by us, as
 // "expanded" (RFC 3461 section 5.2.7.1).
 func (d *delivery) send(ctx context.Context, t *target) *mail.Status {
 	env := d.message.Envelope
 	parent := env.ID
 	env.ID = ""
+	var err error
+	if env.From, err = d.sender(ctx, t); err != nil {
+		return d.failed(t, err)
+	}
 	notify := t.notify
 	if notify != 0 {
 		if notify &^= mail.NotifySuccess; notify == 0 {
@@ -226,15 +276,26 @@ func (d *delivery) send(ctx context.Context, t *target) *mail.Status {
 		}
 	}
 	env.Recipients = []mail.Recipient{{Address: t.address, Notify: notify, ORcpt: t.orcpt}}
-	content := appendTrail(nil, t)
-	content = append(content, d.message.Prefix...)
-	content = append(content, d.message.Content.Bytes()...)
+	content := append(d.prefixless(t), d.message.Content.Bytes()...)
 	id, err := d.agent.forward.PutDerived(ctx, parent, "forward", t.address, env, mail.Bytes(content))
 	if err != nil {
 		return d.failed(t, err)
 	}
 	t.sentAs = id
 	return mail.NewStatus(251, "2.1.5", fmt.Sprintf("forwarded to %s", t.address))
+}
+
+// sender returns the sender of what t sends to another host.
+func (d *delivery) sender(ctx context.Context, t *target) (mail.ReversePath, error) {
+	from := t.from(d.message.Envelope.From)
+	if d.agent.srs == nil || from.Null() {
+		return from, nil
+	}
+	found, err := d.agent.directory.Resolve(ctx, from.Address)
+	if err != nil || found.Kind.Ours() {
+		return from, err
+	}
+	return d.agent.srs.Forward(from, time.Now()), nil
 }
 
 // failed returns the answer to a failure of our own. Strangers are told no more than they need.
@@ -254,29 +315,6 @@ func (d *delivery) failed(t *target, err error) *mail.Status {
 	return mail.StatusOf(err)
 }
 
-// worst returns the answer to a recipient from those of all targets it led to: a temporary one if
-// any, because a repeat helps; then a permanent one, then an expansion, then success.
-func worst(targets []*target) *mail.Status {
-	rank := func(s *mail.Status) int {
-		switch {
-		case s.Temporary():
-			return 3
-		case s.Permanent():
-			return 2
-		case s.Code == 251:
-			return 1
-		}
-		return 0
-	}
-	answer := targets[0].status
-	for _, t := range targets[1:] {
-		if rank(t.status) > rank(answer) {
-			answer = t.status
-		}
-	}
-	return answer
-}
-
 // tell leaves one event for a recipient.
 func (d *delivery) tell(to mail.Address, s *mail.Status, targets []*target) {
 	text := s.Text
@@ -284,7 +322,7 @@ func (d *delivery) tell(to mail.Address, s *mail.Status, targets []*target) {
 	case s.OK() && len(targets) == 1:
 		text = targets[0].text(to)
 	case s.OK():
-		text = fmt.Sprintf("%s led to %d addresses, and all were served", to, len(targets))
+		text = fmt.Sprintf("%s led to %d addresses, and %s", to, len(targets), served(targets))
 	}
 	d.agent.trace.Record(trace.Event{
 		ID: d.message.Envelope.ID, Step: trace.Deliver, OK: s.OK(), Answered: s.Error(), Text: text,

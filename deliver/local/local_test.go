@@ -26,9 +26,10 @@ type house struct {
 	store     *store.Store
 	accounts  map[string]mail.AccountID
 
-	mu   sync.Mutex
-	sent map[string]sentMail // by origin
-	fail error               // of PutDerived
+	mu     sync.Mutex
+	sent   map[string]sentMail // by origin
+	fail   error               // of PutDerived and PutFailed
+	failed []string            // what senders were told
 }
 
 type sentMail struct {
@@ -153,7 +154,7 @@ func TestDeliver(t *testing.T) {
 		{claim: "a full mailbox", content: letter + full, to: []string{"small@north.test", "bob@north.test"},
 			want: []string{"552 5.2.2", "250"}, inboxes: map[string]int{"bob@north.test": 1, "small@north.test": 0}},
 		{claim: "one full mailbox behind an alias", content: letter + full, to: []string{"part@north.test"},
-			want: []string{"552 5.2.2"}, inboxes: map[string]int{"bob@north.test": 1}},
+			want: []string{"251 2.1.5"}, inboxes: map[string]int{"bob@north.test": 1}},
 		{claim: "what was here before", content: "Delivered-To: BOB@north.test\r\n" + letter, to: []string{"bob@north.test"}, want: []string{"554 5.4.6"}},
 		{claim: "what this alias sent out and came back", content: "Delivered-To: mixed@north.test\r\n" + letter, to: []string{"mixed@north.test"}, want: []string{"554 5.4.6"}},
 		{claim: "what went through a hundred hosts", content: strings.Repeat("Received: x\r\n", MaxReceived+1) + letter, to: []string{"bob@north.test"}, want: []string{"554 5.4.6"}},
