@@ -33,20 +33,24 @@ func (s *session) authenticate(login Login) error {
 	}
 	var err error
 	for _, m := range mechanisms {
-		err = s.run(m)
+		var code int
+		code, err = s.run(m)
 		// A host may not know our kind of channel binding; that says nothing about the login.
-		if err == nil || s.dead || !strings.HasSuffix(m.name, "-PLUS") {
+		if err == nil || s.dead || code == wrongPassword || !strings.HasSuffix(m.name, "-PLUS") {
 			break
 		}
 	}
 	return err
 }
 
-// run does the exchange of one mechanism.
-func (s *session) run(m mechanism) error {
+// wrongPassword is the reply code to a login that is not accepted (RFC 4954 section 6).
+const wrongPassword = 535
+
+// run does the exchange of one mechanism and returns the code of the last reply.
+func (s *session) run(m mechanism) (int, error) {
 	answer, err := m.next("")
 	if err != nil {
-		return s.failed("AUTH "+m.name, err)
+		return 0, s.failed("AUTH "+m.name, err)
 	}
 	line := "AUTH " + m.name
 	if answer != "" {
@@ -55,10 +59,10 @@ func (s *session) run(m mechanism) error {
 	for range maxChallenges {
 		reply, err := s.command(line, s.timeouts.Command)
 		if err != nil {
-			return s.failed("reply to AUTH", err)
+			return 0, s.failed("reply to AUTH", err)
 		}
 		if reply.Code != 334 {
-			return m.result(s, reply)
+			return reply.Code, m.result(s, reply)
 		}
 		challenge, err := base64.StdEncoding.DecodeString(reply.Text)
 		if err == nil {
@@ -67,13 +71,13 @@ func (s *session) run(m mechanism) error {
 		if err != nil {
 			line = "*" // we give up (RFC 4954 section 4)
 			if reply, lost := s.command(line, s.timeouts.Command); lost != nil || reply.OK() {
-				return s.failed("AUTH "+m.name, err)
+				return 0, s.failed("AUTH "+m.name, err)
 			}
-			return &failure{mail.NewStatus(451, "4.7.8", "%s: AUTH %s: %v", s.address(), m.name, err)}
+			return 0, &failure{mail.NewStatus(451, "4.7.8", "%s: AUTH %s: %v", s.address(), m.name, err)}
 		}
 		line = base64.StdEncoding.EncodeToString([]byte(answer))
 	}
-	return s.failed("AUTH "+m.name, errors.New("too many challenges"))
+	return 0, s.failed("AUTH "+m.name, errors.New("too many challenges"))
 }
 
 func (m mechanism) result(s *session, reply *mail.Status) error {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -30,6 +31,10 @@ type host struct {
 	noTLS   bool        // closes the connection in the handshake
 	lmtp    bool
 	answer  func(line string) string // tried before replies; "" is no opinion
+	login   func(tls.ConnectionState) interface {
+		Step(string) (string, error)
+		Valid() bool
+	} // makes one side of SCRAM; nil: replies answer AUTH
 
 	mu       sync.Mutex // guards what follows
 	lines    []string   // commands that came
@@ -131,10 +136,41 @@ func (d *dialogue) command() bool {
 		return d.data()
 	case "BDAT":
 		return d.bdat(line)
+	case "AUTH":
+		if d.login != nil {
+			return d.auth(line)
+		}
 	case "MAIL", "RSET":
 		d.rcpts, d.chunks = 0, ""
 	}
 	return d.reply(d.say(verb, "250 2.0.0 ok"))
+}
+
+// auth does the host's side of SCRAM.
+func (d *dialogue) auth(line string) bool {
+	server := d.login(d.conn.(*tls.Conn).ConnectionState())
+	text := line[strings.LastIndexByte(line, ' ')+1:]
+	for range 2 {
+		message, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return d.reply("501 5.5.2 no base64")
+		}
+		challenge, err := server.Step(string(message))
+		if err != nil {
+			return d.reply("535 5.7.8 " + err.Error())
+		}
+		if !d.reply("334 " + base64.StdEncoding.EncodeToString([]byte(challenge))) {
+			return false
+		}
+		if text, err = d.in.ReadString('\n'); err != nil {
+			return false
+		}
+		text = strings.TrimSuffix(text, "\r\n")
+	}
+	if !server.Valid() {
+		return d.reply("535 5.7.8 no")
+	}
+	return d.reply("235 2.7.0 welcome")
 }
 
 func (d *dialogue) startTLS() bool {
