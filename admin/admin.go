@@ -35,6 +35,9 @@ type Config struct {
 	Quota      int64         // of accounts that name none, in bytes; 0 is no limit
 	Hostname   string
 	Log        *slog.Logger
+
+	Reload  func(context.Context) error                                // nil: it cannot
+	Explain func(context.Context, ExplainRequest) (Explanation, error) // nil: it cannot
 }
 
 // Admin does the operations of one node.
@@ -201,6 +204,69 @@ func (a *Admin) AddAlias(ctx context.Context, r AliasRequest) (directory.AliasEn
 		entry.Targets = append(entry.Targets, target)
 	}
 	return entry, a.cfg.Directory.AddAlias(ctx, address, entry.Targets)
+}
+
+// A MovedRequest says that the owner of an address has a new one.
+type MovedRequest struct {
+	Address string `json:"address"`
+	To      string `json:"to"`
+	Refuse  bool   `json:"refuse,omitempty"` // mail is refused and the sender told the new address; else it is forwarded
+}
+
+// SetMoved notes where the owner of an address went, in the place of any alias.
+func (a *Admin) SetMoved(ctx context.Context, r MovedRequest) (directory.AliasEntry, error) {
+	entry := directory.AliasEntry{Targets: make([]mail.Address, 1), Moved: directory.MovedForward}
+	if r.Refuse {
+		entry.Moved = directory.MovedRefuse
+	}
+	var err error
+	if entry.Address, err = a.address(r.Address); err != nil {
+		return entry, err
+	}
+	if entry.Targets[0], err = a.address(r.To); err != nil {
+		return entry, err
+	}
+	return entry, a.cfg.Directory.SetMoved(ctx, entry.Address, entry.Targets[0], entry.Moved)
+}
+
+// A ForwardRequest sends the mail of an account to other addresses. It only asks where it goes when it
+// names no targets and Clear is not set.
+type ForwardRequest struct {
+	Address string   `json:"address"`
+	Targets []string `json:"targets,omitempty"`
+	Keep    bool     `json:"keep,omitempty"` // the account gets its mail too
+	Clear   bool     `json:"clear,omitempty"`
+}
+
+// A Forward is where the mail of an account goes; its mailbox alone when To is empty.
+type Forward struct {
+	Address mail.Address   `json:"address"`
+	To      []mail.Address `json:"to"`
+	Keep    bool           `json:"keep"`
+}
+
+// Forward sets, ends or tells where the mail of an account goes.
+func (a *Admin) Forward(ctx context.Context, r ForwardRequest) (Forward, error) {
+	account, err := a.account(ctx, r.Address)
+	if err != nil {
+		return Forward{}, err
+	}
+	var f directory.Forward
+	for _, t := range r.Targets {
+		target, err := a.address(t)
+		if err != nil {
+			return Forward{}, err
+		}
+		f.To = append(f.To, target)
+	}
+	f.Keep = r.Keep
+	if len(f.To) > 0 || r.Clear {
+		if err := a.cfg.Directory.SetForward(ctx, account.Address, f); err != nil {
+			return Forward{}, err
+		}
+	}
+	f, err = a.cfg.Directory.Forward(ctx, account.Address)
+	return Forward{account.Address, append([]mail.Address{}, f.To...), f.Keep || len(f.To) == 0}, err
 }
 
 // DeleteAlias removes an alias.

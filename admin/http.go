@@ -27,9 +27,11 @@ func (a *Admin) Handler() http.Handler {
 	one(mux, "account/add", a.AddAccount)
 	none(mux, "account/passwd", a.SetPassword)
 	none(mux, "account/quota", a.SetQuota)
+	one(mux, "account/forward", a.Forward)
 	none(mux, "account/delete", a.DeleteAccount)
 	many(mux, "account/list", func(ctx context.Context, r DomainRequest) iter.Seq2[any, error] { return anySeq(a.Accounts(ctx, r)) })
 	one(mux, "alias/add", a.AddAlias)
+	one(mux, "alias/moved", a.SetMoved)
 	none(mux, "alias/delete", a.DeleteAlias)
 	many(mux, "alias/list", func(ctx context.Context, r DomainRequest) iter.Seq2[any, error] { return anySeq(a.Aliases(ctx, r)) })
 	many(mux, "queue/list", func(ctx context.Context, r QueueRequest) iter.Seq2[any, error] { return anySeq(a.QueueList(ctx, r)) })
@@ -41,6 +43,8 @@ func (a *Admin) Handler() http.Handler {
 	many(mux, "queue/rule/list", func(ctx context.Context, _ struct{}) iter.Seq2[any, error] { return anySeq(a.QueueRules(ctx)) })
 	many(mux, "tlsrpt/list", func(ctx context.Context, _ struct{}) iter.Seq2[any, error] { return anySeq(a.TLSReports(ctx)) })
 	one(mux, "tlsrpt/show", a.TLSReport)
+	none(mux, "reload", a.Reload)
+	one(mux, "explain", a.Explain)
 	many(mux, "trace", func(ctx context.Context, r TraceRequest) iter.Seq2[any, error] {
 		return func(yield func(any, error) bool) {
 			events, err := a.Trace(ctx, r)

@@ -14,11 +14,12 @@ import (
 )
 
 type accountCommand struct {
-	Add    accountAdd    `cmd:"" help:"Make an account with its mailboxes."`
-	Passwd accountPasswd `cmd:"" help:"Set the password of an account."`
-	Quota  accountQuota  `cmd:"" help:"Set how many bytes of mail an account may keep."`
-	List   accountList   `cmd:"" help:"List the accounts."`
-	Delete accountDelete `cmd:"" help:"Delete an account and all its mail."`
+	Add     accountAdd     `cmd:"" help:"Make an account with its mailboxes."`
+	Passwd  accountPasswd  `cmd:"" help:"Set the password of an account."`
+	Quota   accountQuota   `cmd:"" help:"Set how many bytes of mail an account may keep."`
+	List    accountList    `cmd:"" help:"List the accounts."`
+	Forward accountForward `cmd:"" help:"Send the mail of an account to other addresses, or show where it goes."`
+	Delete  accountDelete  `cmd:"" help:"Delete an account and all its mail."`
 }
 
 // maxPasswordLine bounds what is read as a password, in bytes.
@@ -120,6 +121,36 @@ func (c *accountQuota) Run(e *env) error {
 			return err
 		}
 		e.out.say("%s may keep %s.", c.Address, quotaText(*quota))
+		return nil
+	})
+}
+
+type accountForward struct {
+	Address string   `arg:"" help:"The account."`
+	Targets []string `arg:"" optional:"" help:"Where its mail goes: addresses here or elsewhere. Without any, where it goes now is shown."`
+	Keep    bool     `help:"The account gets its mail too."`
+	Clear   bool     `help:"Forward nothing any more."`
+}
+
+func (c *accountForward) Run(e *env) error {
+	if c.Clear && len(c.Targets) > 0 || c.Keep && len(c.Targets) == 0 {
+		return errors.New("--clear goes without targets, and --keep with some")
+	}
+	return e.withAdmin(func(client *admin.Client) error {
+		request := admin.ForwardRequest{Address: c.Address, Targets: c.Targets, Keep: c.Keep, Clear: c.Clear}
+		f, err := admin.Call[admin.Forward](e.ctx, client, "account/forward", request)
+		switch {
+		case err != nil:
+			return err
+		case e.out.json:
+			return e.out.object(f)
+		case len(f.To) == 0:
+			e.out.say("Mail for %s goes to its mailbox and nowhere else.", f.Address)
+		case f.Keep:
+			e.out.say("Mail for %s goes to %s, and to its mailbox.", f.Address, addressList(f.To))
+		default:
+			e.out.say("Mail for %s goes to %s, and not to its mailbox.", f.Address, addressList(f.To))
+		}
 		return nil
 	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"posthaste/admin"
@@ -10,6 +11,7 @@ import (
 
 type aliasCommands struct {
 	Add    aliasAdd    `cmd:"" help:"Send mail for an address to others."`
+	Moved  aliasMoved  `cmd:"" help:"Tell senders that the owner of an address has a new one."`
 	List   aliasList   `cmd:"" help:"List the aliases."`
 	Delete aliasDelete `cmd:"" help:"Delete an alias."`
 }
@@ -33,6 +35,30 @@ func (c *aliasAdd) Run(e *env) error {
 	})
 }
 
+type aliasMoved struct {
+	Address string `arg:"" help:"The old address."`
+	To      string `arg:"" name:"new" help:"The new address."`
+	Refuse  bool   `help:"Refuse mail and tell the sender the new address (551). Default: forward it, and say so (251)."`
+}
+
+func (c *aliasMoved) Run(e *env) error {
+	return e.withAdmin(func(client *admin.Client) error {
+		request := admin.MovedRequest{Address: c.Address, To: c.To, Refuse: c.Refuse}
+		entry, err := admin.Call[directory.AliasEntry](e.ctx, client, "alias/moved", request)
+		switch {
+		case err != nil:
+			return err
+		case e.out.json:
+			return e.out.object(entry)
+		case c.Refuse:
+			e.out.say("Mail for %s is refused now, and senders are told of %s.", entry.Address, entry.Targets[0])
+		default:
+			e.out.say("Mail for %s is forwarded to %s now, and senders are told.", entry.Address, entry.Targets[0])
+		}
+		return nil
+	})
+}
+
 type aliasList struct {
 	Domain string `arg:"" optional:"" help:"Only aliases of this domain."`
 }
@@ -48,7 +74,11 @@ func (c *aliasList) Run(e *env) error {
 				e.out.object(entry)
 				continue
 			}
-			t.row(entry.Address.String(), addressList(entry.Targets))
+			targets := addressList(entry.Targets)
+			if entry.Moved != 0 {
+				targets = fmt.Sprintf("moved to %s (%d)", targets, entry.Moved)
+			}
+			t.row(entry.Address.String(), targets)
 		}
 		t.print("no aliases yet: posthaste alias add info@example.org user@example.org")
 		return nil
