@@ -20,13 +20,13 @@ func (q *Queue) List(ctx context.Context, f Filter) iter.Seq2[*Entry, error] {
 			cursors[i] = cursor{q: q, shard: i, more: true}
 		}
 		for {
+			if err := fill(ctx, cursors[:]); err != nil {
+				yield(nil, err)
+				return
+			}
 			var first *cursor
 			for i := range cursors {
 				c := &cursors[i]
-				if err := c.fill(ctx); err != nil {
-					yield(nil, err)
-					return
-				}
 				if len(c.page) > 0 && (first == nil || c.page[0].ID < first.page[0].ID) {
 					first = c
 				}

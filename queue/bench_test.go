@@ -3,13 +3,9 @@ package queue
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"posthaste/kv"
 	"posthaste/kv/memkv"
@@ -78,61 +74,6 @@ func benchThrough(b *testing.B, store kv.Store) {
 	running.Wait()
 }
 
-// BenchmarkManyDeferred measures a restart with 200,000 deferred messages: until the first new message
-// is delivered, listing them all, and the heap. It wants a few GB of disk and half a minute.
-func BenchmarkManyDeferred(b *testing.B) {
-	const entries = 200_000
-	for b.Loop() {
-		dir := b.TempDir()
-		store := openPebble(b, dir)
-		fillDeferred(b, New(Config{KV: store}), entries)
-		must(b, store.Close())
-
-		began := time.Now()
-		store = openPebble(b, dir)
-		q := New(Config{KV: store})
-		s := &sink{done: make(chan struct{})}
-		s.left.Store(1)
-		ctx, cancel := context.WithCancel(context.Background())
-		var running sync.WaitGroup
-		running.Go(func() { q.Run(ctx, s, map[string]Agent{"sink": s}) })
-		_, err := q.Put(ctx, envelope("ann@north.test", "bob@south.test"), fourKB())
-		must(b, err)
-		<-s.done
-		b.ReportMetric(time.Since(began).Seconds(), "s/restart")
-		began = time.Now()
-		stats, err := q.Stats(ctx)
-		if err != nil || stats.Entries[Deferred] != entries {
-			b.Errorf("%+v, %v", stats, err)
-		}
-		b.ReportMetric(time.Since(began).Seconds(), "s/list")
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		b.ReportMetric(float64(m.Sys)/(1<<20), "MB")
-		cancel()
-		running.Wait()
-		must(b, store.Close())
-	}
-}
-
-// fillDeferred puts mail that is due in an hour.
-func fillDeferred(b *testing.B, q *Queue, entries int) {
-	var g errgroup.Group
-	g.SetLimit(200)
-	content := fourKB()
-	for i := range entries {
-		g.Go(func() error {
-			env := envelope("ann@north.test", fmt.Sprintf("u%d@d%d.test", i, i%1000))
-			env.ID = q.NewID()
-			e := newEntry(env, time.Now())
-			r := &e.Recipients[0]
-			r.State, r.Status, r.Next = Deferred, greylist, time.Now().Add(time.Hour)
-			return q.put(context.Background(), e, content, false)
-		})
-	}
-	must(b, g.Wait())
-}
-
 func BenchmarkDecodeEntry(b *testing.B) {
 	e := newEntry(envelope("ann@north.test", "bob@south.test"), letterTime)
 	stored := e.encode()
@@ -142,4 +83,32 @@ func BenchmarkDecodeEntry(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func BenchmarkScan(b *testing.B) {
+	const entries = 20_000
+	store := openPebble(b, b.TempDir())
+	defer store.Close()
+	q := New(Config{KV: store})
+	for i := range entries {
+		e := newEntry(envelope("ann@north.test", fmt.Sprintf("u%d@d%d.test", i, i%1000)), letterTime)
+		e.ID = q.NewID()
+		e.Recipients[0].State, e.Recipients[0].Status = Deferred, greylist
+		_, err := store.Update(b.Context(), shardPartition(shardOf(e.ID)), func(tx kv.Txn) error {
+			e.insert(tx, []byte("x"))
+			return nil
+		})
+		must(b, err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		for range q.List(b.Context(), Filter{}) {
+			n++
+		}
+		if n != entries {
+			b.Fatal(n)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/entries, "µs/entry")
 }

@@ -191,8 +191,15 @@ func (d *dispatcher) offer(e *Entry) {
 	delete(d.arriving, e.ID)
 	s := &d.shards[shardOf(e.ID)]
 	if !s.held || d.stopping {
+		s.keepEarly(e, d)
 		return
 	}
+	d.take(s, e)
+	d.startNow()
+}
+
+// take admits a new entry, or leaves it in the store. d.mu is held.
+func (d *dispatcher) take(s *shard, e *Entry) {
 	from := senderKey(&e.Envelope)
 	n := len(d.records)
 	now, window := d.q.clock(), d.q.limits().Window
@@ -208,7 +215,6 @@ func (d *dispatcher) offer(e *Entry) {
 		return
 	}
 	d.admit(e, from, now)
-	d.startNow()
 }
 
 // admit brings e into memory and sends its due recipients to find their ways. d.mu is held.
@@ -284,6 +290,7 @@ func (d *dispatcher) forget(r *record) {
 	if s := &d.shards[shardOf(id)]; s.left != nil {
 		s.left[id] = true
 	}
+	d.q.cache.remove(id) // the next attempt is minutes away
 	if d.starved && len(d.records) <= d.q.limits().Window/2 {
 		d.starved = false
 		d.poke()

@@ -143,6 +143,11 @@ func (d *dispatcher) hold(s *shard, epoch uint64) {
 		s.held, s.epoch = true, epoch
 		s.next = d.q.clock()
 		s.mend, d.mending = true, true
+		for _, e := range s.early {
+			d.take(s, e)
+		}
+		s.early = nil
+		d.startNow()
 		d.poke()
 	}
 	d.mu.Unlock()

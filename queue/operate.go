@@ -1,6 +1,9 @@
 package queue
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // altered brings a change of an entry, which is committed, into memory: nothing more starts of how it
 // was. With start the loop reads it again, but only once what runs has ended and its outcome is
@@ -9,6 +12,7 @@ func (d *dispatcher) altered(e *Entry, start bool, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r, s := d.records[e.ID], &d.shards[shardOf(e.ID)]
+	s.early = slices.DeleteFunc(s.early, func(x *Entry) bool { return x.ID == e.ID })
 	if start && s.held {
 		d.urgent[e.ID] = true
 	} else {

@@ -9,40 +9,40 @@ func builtinRules() []Rule {
 		{
 			Match: []string{"*.google.com", "*.googlemail.com"},
 			Replies: []Reply{
-				reply(Suspend, `^421 .*4\.7\.28`, "Google limits unusual rates of mail from our address; see its sender guidelines"),
-				reply(Slow, `^4\d\d .*4\.7\.0 .*(unusual rate|rate limit|try again later)`, "Google limits the rate of mail from us"),
-				reply(Slow, `^450 .*4\.2\.1 .*receiv\w* mail at a rate`, "the recipient gets mail faster than Google allows"),
+				onAnswer(Suspend, `^421 .*4\.7\.28`, "Google limits unusual rates of mail from our address; see its sender guidelines"),
+				onAnswer(Slow, `^4\d\d .*4\.7\.0 .*(unusual rate|rate limit|try again later)`, "Google limits the rate of mail from us"),
+				onAnswer(Slow, `^450 .*4\.2\.1 .*receiv\w* mail at a rate`, "the recipient gets mail faster than Google allows"),
 			},
 		},
 		{
 			Match: []string{"*.outlook.com", "*.hotmail.com", "*.protection.outlook.com"}, Together: true,
 			Replies: []Reply{
-				reply(Suspend, `(?i)\bRP-00[123]\b`, "Microsoft's reputation system limits our address; see its postmaster pages"),
-				reply(Slow, `(?i)\bS77[45]\b|4\.7\.(500|650|651)|throttl`, "Microsoft limits the rate of mail from us"),
+				onAnswer(Suspend, `(?i)\bRP-00[123]\b`, "Microsoft's reputation system limits our address; see its postmaster pages"),
+				onAnswer(Slow, `(?i)\bS77[45]\b|4\.7\.(500|650|651)|throttl`, "Microsoft limits the rate of mail from us"),
 			},
 		},
 		{
 			Match: []string{"*.yahoodns.net"}, Together: true,
 			Replies: []Reply{
-				reply(Suspend, `\[?TSS?0[1-9]\]?`, "Yahoo defers all mail from our address for a while, after complaints or unusual traffic"),
+				onAnswer(Suspend, `\[?TSS?0[1-9]\]?`, "Yahoo defers all mail from our address for a while, after complaints or unusual traffic"),
 			},
 		},
 		{
 			Match: []string{"*.icloud.com", "*.apple.com"},
 			Replies: []Reply{
-				reply(Suspend, `(?i)\[?(HM|CS)\d\d\]?.*(rate|limit|block)`, "Apple limits mail from our address"),
+				onAnswer(Suspend, `(?i)\[?(HM|CS)\d\d\]?.*(rate|limit|block)`, "Apple limits mail from our address"),
 			},
 		},
 		{
 			Match: []string{"*"},
 			Replies: []Reply{
-				reply(Slow, `(?i)^4\d\d .*too many (concurrent |simultaneous |open )?(smtp )?(connections|sessions)`, "the host takes fewer connections at the same time"),
-				reply(Slow, `(?i)^4\d\d .*(rate.?limit|too many messages|too (much|fast|quickly)|throttl|exceeded the .*rate)`, "the host limits the rate of mail"),
+				onAnswer(Slow, `(?i)^4\d\d .*too many (concurrent |simultaneous |open )?(smtp )?(connections|sessions)`, "the host takes fewer connections at the same time"),
+				onAnswer(Slow, `(?i)^4\d\d .*(rate.?limit|too many messages|too (much|fast|quickly)|throttl|exceeded the .*rate)`, "the host limits the rate of mail"),
 			},
 		},
 	}
 }
 
-func reply(a ReplyAction, pattern, reason string) Reply {
+func onAnswer(a ReplyAction, pattern, reason string) Reply {
 	return Reply{Pattern: regexp.MustCompile(pattern), Action: a, Reason: reason}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"posthaste/kv"
 	"posthaste/mail"
 )
@@ -20,21 +22,45 @@ type cursor struct {
 	more  bool
 }
 
-func (c *cursor) fill(ctx context.Context) error {
-	if len(c.page) > 0 || !c.more {
+func (c *cursor) empty() bool { return len(c.page) == 0 && c.more }
+
+// fill reads the next pages where one is needed at once: of all cursors that will need theirs soon, at
+// the same time.
+func fill(ctx context.Context, cursors []cursor) error {
+	wanted := false
+	for i := range cursors {
+		wanted = wanted || cursors[i].empty()
+	}
+	if !wanted {
 		return nil
 	}
+	var g errgroup.Group
+	g.SetLimit(scanWorkers)
+	for i := range cursors {
+		if c := &cursors[i]; c.more && len(c.page) <= pageSize/4 {
+			g.Go(func() error { return c.fill(ctx) })
+		}
+	}
+	return g.Wait()
+}
+
+// scanWorkers is how many shards are read at the same time.
+const scanWorkers = 4
+
+// fill adds a page to what is left.
+func (c *cursor) fill(ctx context.Context) error {
 	start := []byte("e")
 	if c.last != nil {
 		start = append(c.last, 0)
 	}
+	page := make([]*Entry, 0, pageSize)
 	err := c.q.kv.View(ctx, shardPartition(c.shard), func(r kv.Reader) error {
-		c.page = c.page[:0]
+		page = page[:0]
 		keys, errf := r.Scan(start, []byte("f"), false)
 		for key, value := range keys {
 			c.last = append(c.last[:0:0], key...)
-			c.page = append(c.page, readEntry(mail.QueueID(key[1:]), value))
-			if len(c.page) == pageSize {
+			page = append(page, readEntry(mail.QueueID(key[1:]), value))
+			if len(page) == pageSize {
 				break
 			}
 		}
@@ -43,8 +69,9 @@ func (c *cursor) fill(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("queue: list shard %d: %w", c.shard, err)
 	}
-	c.more = len(c.page) == pageSize
-	c.q.showActive(c.page)
+	c.more = len(page) == pageSize
+	c.q.showActive(page)
+	c.page = append(c.page, page...)
 	return nil
 }
 

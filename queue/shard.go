@@ -17,6 +17,7 @@ type shard struct {
 
 	mend  bool                  // due times may be too far away
 	held  bool                  // we have the lease
+	early []*Entry              // put before we had the lease
 	epoch uint64                // of the lease
 	next  time.Time             // when the store has something due that is not active; zero: never
 	left  map[mail.QueueID]bool // records that left memory while the shard is being read; else nil
@@ -34,6 +35,14 @@ func (s *shard) dueAt(t time.Time) bool {
 	}
 	s.next = t
 	return true
+}
+
+// keepEarly keeps a new entry for the moment at which the shard is ours, if that is sure to come: else
+// it would wait behind all that fell due while nothing ran. d.mu is held.
+func (s *shard) keepEarly(e *Entry, d *dispatcher) {
+	if d.q.lease == 0 && !d.stopping && len(s.early) < minLoad {
+		s.early = append(s.early, e)
+	}
 }
 
 // nextDue returns when the loop has something to load.
