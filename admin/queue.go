@@ -260,13 +260,20 @@ type QueueStatsRequest struct {
 	BySender bool         `json:"bysender,omitempty"` // rows are domains of senders, not of recipients
 }
 
-// QueueStats counts who waits, by domain and age.
-func (a *Admin) QueueStats(ctx context.Context, r QueueStatsRequest) (queue.Picture, error) {
+// QueueStats is a picture of the queue.
+type QueueStats struct {
+	queue.Picture
+	Destinations []queue.Destination `json:"destinations,omitempty"` // while the node runs
+}
+
+// QueueStats counts who waits, by domain and age, and says how destinations do.
+func (a *Admin) QueueStats(ctx context.Context, r QueueStatsRequest) (QueueStats, error) {
 	f, err := r.Select.filter()
 	if err != nil {
-		return queue.Picture{}, err
+		return QueueStats{}, err
 	}
-	return a.cfg.Queue.Picture(ctx, f, r.BySender)
+	picture, err := a.cfg.Queue.Picture(ctx, f, r.BySender)
+	return QueueStats{picture, a.cfg.Queue.Destinations()}, err
 }
 
 // QueueRules yields the hold rules by name.

@@ -32,22 +32,23 @@ type Config struct {
 	Trace   Trace    `toml:"trace"`
 	Listen  []Listen `toml:"listen"`
 
-	Route      Route       `toml:"route"`
-	Smarthosts []Smarthost `toml:"smarthost"`
-	Relay      Relay       `toml:"relay"`
-	Access     []Access    `toml:"access"`
-	Alias      Alias       `toml:"alias"`
-	Unix       Unix        `toml:"unix"`
-	Programs   Programs    `toml:"programs"`
-	Pipes      []Pipe      `toml:"pipe"`
-	Rewrite    Rewrite     `toml:"rewrite"`
-	SRS        SRS         `toml:"srs"`
-	Drop       Drop        `toml:"drop"`
-	Shapes     []Shape     `toml:"shape"`
-	Warmups    []Warmup    `toml:"warmup"`
-	TLSPolicy  TLSPolicy   `toml:"tls_policy"`
-	TLSRPT     TLSRPT      `toml:"tlsrpt"`
-	Tables     []Table     `toml:"table"`
+	Route       Route        `toml:"route"`
+	Smarthosts  []Smarthost  `toml:"smarthost"`
+	Relay       Relay        `toml:"relay"`
+	Access      []Access     `toml:"access"`
+	Alias       Alias        `toml:"alias"`
+	Unix        Unix         `toml:"unix"`
+	Helper      Helper       `toml:"helper"`
+	Pipes       []Pipe       `toml:"pipe"`
+	Rewrite     Rewrite      `toml:"rewrite"`
+	SRS         SRS          `toml:"srs"`
+	Drop        Drop         `toml:"drop"`
+	Shapes      []Shape      `toml:"shape"`
+	SenderRates []SenderRate `toml:"sender_rate"`
+	Warmups     []Warmup     `toml:"warmup"`
+	TLSPolicy   TLSPolicy    `toml:"tls_policy"`
+	TLSRPT      TLSRPT       `toml:"tlsrpt"`
+	Tables      []Table      `toml:"table"`
 
 	lines map[string]int // of each key that the file sets
 }
@@ -95,11 +96,12 @@ type Remote struct {
 
 // Queue says how long and how often delivery is tried.
 type Queue struct {
-	Retry        Duration `toml:"retry" default:"5m" min:"100ms" max:"1d" doc:"Wait before the second attempt. Later waits double, with jitter, up to retry_max."`
-	RetryMax     Duration `toml:"retry_max" default:"4h" min:"100ms" max:"1d" doc:"Longest wait between attempts."`
-	Expire       Duration `toml:"expire" default:"5d" min:"1s" max:"7d" doc:"Time after which a message that could not be delivered goes back to its sender (RFC 5321 section 4.5.4.1)."`
-	DelayWarning Duration `toml:"delay_warning" default:"4h" min:"0s" max:"30d" doc:"Time after which the sender hears once that a message is late. 0s: never."`
-	Concurrency  int      `toml:"concurrency" default:"20" min:"1" max:"1000" doc:"Most deliveries at a time to one destination; it starts lower and grows with success."`
+	Retry         Duration `toml:"retry" default:"5m" min:"100ms" max:"1d" doc:"Wait before the second attempt. Later waits double, with jitter, up to retry_max."`
+	RetryMax      Duration `toml:"retry_max" default:"4h" min:"100ms" max:"1d" doc:"Longest wait between attempts."`
+	Expire        Duration `toml:"expire" default:"5d" min:"1s" max:"7d" doc:"Time after which a message that could not be delivered goes back to its sender (RFC 5321 section 4.5.4.1)."`
+	DelayWarning  Duration `toml:"delay_warning" default:"4h" min:"0s" max:"30d" doc:"Time after which the sender hears once that a message is late. 0s: never."`
+	BuiltinShapes bool     `toml:"builtin_shapes" default:"true" doc:"Heed what large mail providers are known to answer to senders that are too fast, beside the rules of [[shape]]."`
+	Concurrency   int      `toml:"concurrency" default:"20" min:"1" max:"1000" doc:"Most deliveries at a time to one destination; it starts lower and grows with success."`
 }
 
 // Account holds defaults of accounts.

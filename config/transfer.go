@@ -60,12 +60,10 @@ type Access struct {
 
 // Alias says what besides the directory gives addresses their meaning.
 type Alias struct {
-	Files    []string `toml:"files" doc:"Files in the syntax of aliases(5), such as /etc/aliases; read again when they change. They hold for local_domains."`
-	Tables   []string `toml:"tables" doc:"Tables from address (user@domain, @domain) to a list of addresses, for every domain of ours."`
-	Domains  []string `toml:"domains" doc:"Tables of domains that are ours besides those of the directory; the value does not matter."`
-	Local    []string `toml:"local_domains" doc:"Domains whose users are those of alias files and of the system. Empty: hostname and domain, where alias.files or unix.users is set."`
-	Programs []string `toml:"programs" doc:"Commands that aliases and .forward files may run, by absolute path; all arguments are allowed. Empty: none."`
-	Paths    []string `toml:"paths" doc:"Files and, ending in /, folders that aliases may append to. Empty: none but the users' own."`
+	Files   []string `toml:"files" doc:"Files in the syntax of aliases(5), such as /etc/aliases; read again when they change. They hold for local_domains."`
+	Tables  []string `toml:"tables" doc:"Tables from address (user@domain, @domain) to a list of addresses, for every domain of ours."`
+	Domains []string `toml:"domains" doc:"Tables of domains that are ours besides those of the directory; the value does not matter."`
+	Local   []string `toml:"local_domains" doc:"Domains whose users are those of alias files and of the system. Empty: hostname and domain, where alias.files or unix.users is set."`
 }
 
 // Unix makes users of the system local recipients.
@@ -77,23 +75,26 @@ type Unix struct {
 	Trusted []string `toml:"trusted" doc:"Users besides root that may name any sender with sendmail -f."`
 }
 
-// Programs bounds what external programs may use.
-type Programs struct {
-	User    string   `toml:"user" default:"nobody" doc:"User that programs of alias files run as when we were started as root."`
-	Timeout Duration `toml:"timeout" default:"5m" min:"1s" max:"1h" doc:"How long a program may run."`
-	Output  Size     `toml:"output" default:"8KiB" min:"256" max:"1MiB" doc:"How much of its output is kept."`
-	Memory  Size     `toml:"memory" default:"1GiB" min:"1MiB" doc:"Address space that a program may use."`
+// Helper is what the helper process may do, which runs programs and writes files of users. It starts
+// before root is given up, so a change needs a restart.
+type Helper struct {
+	Commands []string `toml:"commands" doc:"Programs that aliases and .forward files may run: a path allows that program with any arguments, an entry with blanks exactly that command. Programs of [[pipe]] need no listing."`
+	Paths    []string `toml:"paths" doc:"Files that aliases and transports may append to, with * and ?; /** at the end stands for all below, ~/ at the start for the user's home. Mailboxes of unix.users need no listing."`
+	User     string   `toml:"user" default:"nobody" doc:"User that does what names no user, when we were started as root."`
+	Timeout  Duration `toml:"timeout" default:"5m" min:"1s" max:"1h" doc:"How long a program may run."`
+	Output   Size     `toml:"output" default:"4KiB" min:"256" max:"64KiB" doc:"How much of what a program prints is kept."`
+	Jobs     int      `toml:"jobs" default:"20" min:"1" max:"500" doc:"Most programs and files at the same time."`
 }
 
 // A Pipe is a program that takes mail by transport pipe:NAME.
 type Pipe struct {
 	Name    string   `toml:"name" required:"true" doc:"Name, as in pipe:NAME. Required."`
 	Command []string `toml:"command" required:"true" doc:"Program by absolute path and its arguments; ${sender} ${recipient} ${user} ${domain} ${extension} ${size} are filled in. Required."`
-	User    string   `toml:"user" doc:"User to run as when we were started as root. Empty: programs.user."`
+	User    string   `toml:"user" doc:"User to run as when we were started as root. Empty: helper.user."`
 	Flags   string   `toml:"flags" doc:"As in pipe(8): D adds Delivered-To, F a From_ line, O X-Original-To, R Return-Path, h and u make domain and user lower case."`
 	Each    bool     `toml:"each" default:"true" doc:"Run once per recipient; false: once per message, ${recipient} becomes as many arguments."`
 	MaxSize Size     `toml:"max_size" default:"0" doc:"Largest message that the program takes. 0: no limit."`
-	Limit   int      `toml:"limit" default:"5" min:"1" max:"100" doc:"Most of it at the same time."`
+	Limit   int      `toml:"limit" default:"5" min:"1" max:"100" doc:"Most runs at the same time."`
 }
 
 // Rewrite changes addresses on their way.
@@ -123,10 +124,18 @@ type Drop struct {
 
 // A Shape limits what is sent to some hosts.
 type Shape struct {
-	Match       string   `toml:"match" required:"true" doc:"Glob of MX host names, as *.google.com, or of recipient domains. Required."`
-	Concurrency int      `toml:"concurrency" default:"0" min:"0" max:"1000" doc:"Most deliveries at a time. 0: queue.concurrency."`
-	Rate        string   `toml:"rate" doc:"Most messages in a time, as \"100/1m\". Empty: no limit."`
-	Replies     []string `toml:"replies" doc:"What to do about answers, each as \"ACTION [DURATION] REGEXP\" on code and text: slow, suspend 30m, defer or bounce. As \"suspend 1h ^421.*4\\\\.7\\\\.28\"."`
+	Match         []string `toml:"match" required:"true" doc:"Globs of MX host names, as *.google.com, or of recipient domains. Rules are asked in order; those that are built in for the large providers come last. Required."`
+	Together      bool     `toml:"together" default:"false" doc:"The destinations of match share one limit and what replies bring about."`
+	Concurrency   int      `toml:"concurrency" default:"0" min:"0" max:"1000" doc:"Most deliveries at a time. 0: queue.concurrency."`
+	Rate          string   `toml:"rate" doc:"Most messages in a time, as \"100/1m\"; \"100 recipients/1m\" counts recipients. Empty: no limit."`
+	PerConnection int      `toml:"per_connection" default:"0" min:"0" max:"1000" doc:"Most messages over one connection. 0: as many as the host takes."`
+	Replies       []string `toml:"replies" doc:"What to do about answers, each as \"ACTION [DURATION] REGEXP\" on code and text: slow 1h, suspend 30m, defer or bounce. As 'suspend 1h ^421.*4\\.7\\.28'."`
+}
+
+// A SenderRate limits how fast mail of some senders leaves.
+type SenderRate struct {
+	Match string `toml:"match" required:"true" doc:"Glob of the sender's address, of each by itself. Required."`
+	Rate  string `toml:"rate" required:"true" doc:"Most messages in a time, as \"500/1h\"; \"500 recipients/1h\" counts recipients. Required."`
 }
 
 // A Warmup limits a source address that nobody knows yet.

@@ -9,31 +9,59 @@ import (
 	"syscall"
 
 	"posthaste/config"
+	"posthaste/wire"
 )
 
-// listen opens every listener of the configuration, or none: all errors come at once, each with its
-// cause and remedy. open is net.Listen where it is nil.
-func listen(all []config.Listen, open func(network, address string) (net.Listener, error)) ([]net.Listener, error) {
-	if open == nil {
-		open = net.Listen
+// opened are the listeners of a configuration, in its order; nil where the section shares the one before
+// the reload.
+type opened []*wire.Handover
+
+// open opens every listener of the configuration that is not among known, or none: all errors come at
+// once, each with its cause and remedy. Those that are new have no server yet.
+func (n *Node) open(all []config.Listen, known map[string]*wire.Handover) (opened, error) {
+	listen := n.options.Listen
+	if listen == nil {
+		listen = net.Listen
 	}
-	var listeners []net.Listener
+	list := make(opened, len(all))
 	var errs []error
-	for _, l := range all {
-		ln, err := open("tcp", l.Address)
-		if err != nil {
-			errs = append(errs, listenError(l, err))
+	for i, key := range listenKeys(all) {
+		if known[key] != nil {
 			continue
 		}
-		listeners = append(listeners, ln)
+		ln, err := listen("tcp", all[i].Address)
+		if err != nil {
+			errs = append(errs, listenError(all[i], err))
+			continue
+		}
+		list[i] = wire.NewHandover(ln)
 	}
 	if len(errs) > 0 {
-		for _, ln := range listeners {
-			ln.Close()
-		}
-		return nil, errors.Join(errs...)
+		return nil, errors.Join(append(errs, list.close())...)
 	}
-	return listeners, nil
+	return list, nil
+}
+
+// close closes listeners that nobody serves.
+func (o opened) close() error {
+	var errs []error
+	for _, h := range o {
+		if h != nil {
+			errs = append(errs, h.Retire())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// listenKeys names the listeners of a configuration by their addresses, so that a reload finds them
+// again. Those that let the system choose a port are told apart by their order.
+func listenKeys(all []config.Listen) []string {
+	keys, times := make([]string, len(all)), map[string]int{}
+	for i, l := range all {
+		keys[i] = fmt.Sprintf("%s #%d", l.Address, times[l.Address])
+		times[l.Address]++
+	}
+	return keys
 }
 
 func listenError(l config.Listen, err error) error {

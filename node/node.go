@@ -4,11 +4,14 @@
 //
 // [Open] builds the parts, which is enough to administer a data directory; [Node.Run] opens the
 // listeners, gives up what root was needed for, and serves until its context ends.
+//
+// What keeps state is there once. All else that goes by the configuration is a plan, which
+// [Node.Reload] builds afresh beside the running one and puts in its place: sessions and deliveries that
+// have begun end under the plan that they began with.
 package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,18 +28,17 @@ import (
 	"posthaste/blob"
 	"posthaste/cert"
 	"posthaste/config"
-	"posthaste/deliver/local"
 	"posthaste/deliver/remote"
 	"posthaste/directory"
 	"posthaste/dns"
-	"posthaste/inbound"
+	"posthaste/helper"
 	"posthaste/kv"
 	"posthaste/popd"
 	"posthaste/queue"
 	"posthaste/smtpd"
 	"posthaste/store"
-	"posthaste/submit"
 	"posthaste/trace"
+	"posthaste/wire"
 )
 
 // spoolName is the folder of large messages on their way in; its files are unlinked while open.
@@ -44,6 +46,13 @@ const spoolName = "spool"
 
 // Options are what tests and the demo set; the zero Options are those of a real server.
 type Options struct {
+	// Reread returns the configuration anew for [Node.Reload]. Nil: it cannot be reloaded.
+	Reread func() (*config.Config, error)
+	// File is the configuration file, which must stay readable for Reread.
+	File string
+	// Reloaded, where set, hears of a configuration that came into force.
+	Reloaded func(*config.Config)
+
 	// FreeSpace, where set, says how many bytes are free on the disk of the data directory.
 	FreeSpace func() (uint64, error)
 	// InProcess says that other nodes live in this process: privileges stay as they are.
@@ -60,7 +69,6 @@ type Options struct {
 
 // A Node is one node. Open it, then Run or Close it.
 type Node struct {
-	cfg     *config.Config
 	options Options
 	log     *slog.Logger
 	lock    *os.File
@@ -75,25 +83,23 @@ type Node struct {
 	store     *store.Store
 	trace     *trace.Log
 	queue     *queue.Queue
-	resolver  *dns.Resolver
-	remote    *remote.Agent
-	local     *local.Agent
-	inbound   *inbound.Policy
 	locks     *popd.Locks
-	submit    *submit.Submitter
-	cert      *cert.Source
-	tls       *tls.Config
 	admin     *admin.Admin
 
-	mu        sync.Mutex        // guards what follows
+	reloading sync.Mutex // one reload at a time; held before mu
+	serving   *serving   // what Run runs; guarded by reloading, nil while Run does not serve
+
+	mu        sync.Mutex // guards what follows
+	plan      *plan
+	helper    *helper.Helper    // nil where the configuration asks for none
 	addresses map[string]string // of services, once Run listens
 }
 
 // Open locks the data directory and builds all parts. Close or Run frees it again.
 func Open(ctx context.Context, cfg *config.Config, log *slog.Logger, options Options) (*Node, error) {
-	n := &Node{cfg: cfg, log: log, options: options, addresses: map[string]string{}}
-	for _, build := range []func(context.Context) error{n.openStore, n.buildParts, n.buildAgents} {
-		if err := build(ctx); err != nil {
+	n := &Node{log: log, options: options, addresses: map[string]string{}}
+	for _, build := range []func(context.Context, *config.Config) error{n.openStore, n.buildParts, n.openPlan} {
+		if err := build(ctx, cfg); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
 	}
@@ -103,8 +109,11 @@ func Open(ctx context.Context, cfg *config.Config, log *slog.Logger, options Opt
 // Close frees the data directory.
 func (n *Node) Close() error {
 	var errs []error
-	if n.remote != nil {
-		n.remote.Close()
+	if p := n.swap(nil); p != nil {
+		p.release()
+	}
+	if n.helper != nil {
+		errs = append(errs, n.helper.Close())
 	}
 	if n.trace != nil {
 		if err := n.trace.Flush(context.Background()); err != nil {
@@ -140,88 +149,88 @@ func (n *Node) Address(service string) string {
 }
 
 // openStore opens what keeps state.
-func (n *Node) openStore(ctx context.Context) (err error) {
-	if n.lock, err = lockData(n.cfg.Data); err != nil {
+func (n *Node) openStore(ctx context.Context, cfg *config.Config) (err error) {
+	if n.lock, err = lockData(cfg.Data); err != nil {
 		return err
 	}
-	if err = n.openKV(ctx); err != nil {
+	if err = n.openKV(ctx, cfg); err != nil {
 		return err
 	}
-	if n.blobs, err = openBlobs(n.cfg, n.options); err != nil {
+	if n.blobs, err = openBlobs(cfg, n.options); err != nil {
 		return err
 	}
-	spool := filepath.Join(n.cfg.Data, spoolName)
+	spool := filepath.Join(cfg.Data, spoolName)
 	return errors.Join(os.MkdirAll(spool, 0o700), smtpd.CleanSpool(spool))
 }
 
-// buildParts makes what works on the store and talks to nobody.
-func (n *Node) buildParts(context.Context) (err error) {
-	n.trace = trace.New(trace.Config{KV: n.kv, Node: n.cfg.Hostname, ID: n.number,
-		Keep: n.cfg.Trace.Keep.D(), Max: int64(n.cfg.Trace.Max), Log: n.log})
-	separator := byte(0)
-	if n.cfg.Account.Separator != "" {
-		separator = n.cfg.Account.Separator[0]
-	}
-	n.directory = directory.New(n.kv, directory.Config{Separator: separator, DefaultDomain: n.cfg.LocalDomain()})
-	if n.cert, err = openCert(n.cfg, n.log); err != nil {
-		return err
-	}
-	n.tls = n.cert.Config()
+// buildParts makes what works on the store and is there once.
+func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
+	n.trace = trace.New(trace.Config{KV: n.kv, Node: c.Hostname, ID: n.number,
+		Keep: c.Trace.Keep.D(), Max: int64(c.Trace.Max), Log: n.log})
+	n.directory = directory.New(n.kv, directory.Config{Separator: separator(c), DefaultDomain: c.LocalDomain()})
 	n.auth = auth.New(auth.Config{Directory: n.directory, Certificate: n.certificateOf})
-	n.guesses = &auth.Guesses{Exempt: n.cfg.Limits.Exempt}
-	n.store, err = store.New(store.Config{KV: n.kv, Blobs: n.blobs, Log: n.log, CacheBytes: 4 * int64(n.cfg.Store.Cache)})
-	return err
-}
-
-// buildAgents makes what moves mail.
-func (n *Node) buildAgents(context.Context) (err error) {
-	c := n.cfg
-	if n.resolver, err = dns.New(dns.Config{Servers: c.DNS.Servers, Exchange: n.options.Exchange, Log: n.log}); err != nil {
+	n.guesses = &auth.Guesses{Exempt: c.Limits.Exempt}
+	n.store, err = store.New(store.Config{KV: n.kv, Blobs: n.blobs, Log: n.log, CacheBytes: 4 * int64(c.Store.Cache)})
+	if err != nil {
 		return err
 	}
 	n.queue = queue.New(queue.Config{
 		KV: n.kv, Blobs: n.blobs, Hostname: c.Hostname, Node: n.number, Lease: n.lease, Log: n.log, Trace: n.trace,
-		Policy: queue.Policy{First: c.Queue.Retry.D(), Max: c.Queue.RetryMax.D(), Expire: c.Queue.Expire.D(), Warn: c.Queue.DelayWarning.D()},
-		Limits: queue.Limits{Jobs: c.Remote.Connections, Destination: c.Queue.Concurrency},
+		Policy: queuePolicy(c), Limits: queueLimits(c),
 	})
-	n.remote = remote.New(remote.Config{Hostname: c.Hostname, Resolver: n.resolver, Port: c.Remote.Port,
-		Dial: n.dial(), Timeouts: remote.Timeouts{Connect: c.Remote.Connect.D()}, Log: n.log, Trace: n.trace})
-	n.local = local.New(local.Config{Store: n.store, Directory: n.directory, Forward: n.queue, Trace: n.trace, Log: n.log})
-	n.inbound = inbound.New(inbound.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Directory: n.directory, Local: n.local, Queue: n.queue,
-		Checks: []inbound.Check{inbound.Iprev{Resolver: n.resolver, Loopback: n.options.InProcess}, inbound.Helo{Hostname: c.Hostname, Loopback: n.options.InProcess}}, Trace: n.trace, Log: n.log})
-	n.submit = submit.New(submit.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Owners: n.directory, Queue: n.queue, Directory: n.directory, Local: n.local, MaxRecipients: c.SMTP.MaxRecipients})
 	n.locks = popd.NewLocks()
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
-		Quota: int64(c.Account.Quota), Hostname: c.Hostname, Log: n.log})
+		Quota: int64(c.Account.Quota), Hostname: c.Hostname, Log: n.log,
+		Reload: n.Reload, Explain: n.explain})
 	return nil
+}
+
+// separator returns the character between user and detail in addresses, or 0 where there is none.
+func separator(c *config.Config) byte {
+	if c.Account.Separator == "" {
+		return 0
+	}
+	return c.Account.Separator[0]
+}
+
+func queuePolicy(c *config.Config) queue.Policy {
+	return queue.Policy{First: c.Queue.Retry.D(), Max: c.Queue.RetryMax.D(), Expire: c.Queue.Expire.D(), Warn: c.Queue.DelayWarning.D()}
+}
+
+func queueLimits(c *config.Config) queue.Limits {
+	return queue.Limits{Jobs: c.Remote.Connections, Destination: c.Queue.Concurrency}
 }
 
 // Run serves until ctx ends, then drains what it serves and frees the data directory. ready is called
 // when every listener accepts.
 func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 	defer func() { err = errors.Join(err, n.Close()) }()
-	listeners, err := listen(n.cfg.Listen, n.options.Listen)
+	p := n.present()
+	defer p.release()
+	s := &serving{listeners: map[string]*wire.Handover{}}
+	opened, err := n.open(p.cfg.Listen, s.listeners)
 	if err != nil {
 		return err
 	}
 	var socket net.Listener
 	if n.options.Listen == nil {
-		socket, err = admin.Listen(n.cfg.Data)
+		socket, err = admin.Listen(p.cfg.Data)
 	}
 	if err == nil {
-		err = n.giveUpRoot()
+		err = n.startHelper(p.cfg)
+	}
+	if err == nil {
+		err = n.giveUpRoot(p.cfg)
 	}
 	var servers []server
 	if err == nil {
-		servers, err = n.servers()
+		servers, err = n.servers(p)
 	}
 	if err != nil {
-		for _, ln := range listeners {
-			ln.Close()
-		}
-		return err
+		return errors.Join(err, opened.close())
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	s.group, s.ctx = errgroup.WithContext(ctx)
+	ctx = s.ctx
 	// What keeps records ends after what makes them.
 	records, stopRecords := context.WithCancel(context.WithoutCancel(ctx))
 	var recording sync.WaitGroup
@@ -230,21 +239,18 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 	defer stopRecords()
 
 	if !n.options.InProcess {
-		group.Go(func() error { return KeepMemory(ctx) })
+		s.group.Go(func() error { return KeepMemory(ctx) })
 	}
-	group.Go(func() error { return n.store.Run(ctx) })
-	group.Go(func() error { return n.queue.Run(ctx, router{n.directory, n.remote}, n.agents()) })
+	s.group.Go(func() error { return n.store.Run(ctx) })
+	s.group.Go(func() error { return n.queue.Run(ctx, router{n}, n.agents()) })
 	if socket != nil {
-		group.Go(func() error { return n.serveAdmin(ctx, socket) })
+		s.group.Go(func() error { return n.serveAdmin(ctx, socket) })
 	}
-	for i, l := range n.cfg.Listen {
-		ln := listeners[i]
-		n.note(l.Service, ln.Addr().String())
-		n.log.Info("listening", "service", l.Service, "address", ln.Addr().String())
-		group.Go(func() error { return servers[i].Serve(ctx, ln) })
-	}
+	n.serve(s, p, opened, servers)
+	n.setServing(s)
+	defer n.setServing(nil)
 	ready()
-	return group.Wait()
+	return s.group.Wait()
 }
 
 func (n *Node) note(service, address string) {
@@ -256,21 +262,21 @@ func (n *Node) note(service, address string) {
 }
 
 // giveUpRoot becomes the configured user and confines the process to its files.
-func (n *Node) giveUpRoot() error {
+func (n *Node) giveUpRoot(cfg *config.Config) error {
 	if n.options.InProcess {
 		return nil
 	}
-	if err := becomeUser(n.cfg.User, n.cfg.Data, n.log); err != nil {
+	if err := becomeUser(cfg.User, cfg.Data, n.log); err != nil {
 		return err
 	}
-	confine(n.cfg, n.log)
+	confine(cfg, n.options.File, n.log)
 	return nil
 }
 
 // dial returns the Dial of the options, or else one that leaves from the configured source; nil, the
 // default, where that is unset.
-func (n *Node) dial() remote.Dial {
-	source := n.cfg.Remote.Source
+func (n *Node) dial(cfg *config.Config) remote.Dial {
+	source := cfg.Remote.Source
 	if n.options.Dial != nil {
 		return n.options.Dial
 	}

@@ -90,14 +90,18 @@ func giveTree(data string, uid, gid int) error {
 }
 
 // confine lets this process touch only the files it needs, where the kernel has Landlock: data for
-// writing; certificates, name service and time zones for reading. It cannot be undone.
-func confine(cfg *config.Config, log *slog.Logger) {
+// writing; certificates, the configuration with its tables, name service and time zones for reading. It
+// cannot be undone.
+func confine(cfg *config.Config, file string, log *slog.Logger) {
 	readDirs := []string{"/usr/share/zoneinfo", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/proc/self"}
 	readFiles := []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services", "/etc/localtime", "/etc/passwd", "/etc/group",
 		"/proc/sys/net/core/somaxconn", "/proc/meminfo", "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", "/dev/urandom"}
 	if cfg.TLS.Certificate.Source == "files" {
 		// A renewed certificate is a new file under the old name, so the folders are what is allowed.
 		readDirs = append(readDirs, certificateDirs(cfg.TLS.Certificate)...)
+	}
+	if file != "" {
+		readDirs = append(readDirs, folders(file)...)
 	}
 	rules := []landlock.Rule{
 		landlock.RWDirs(cfg.Data).WithRefer(),
@@ -112,8 +116,14 @@ func confine(cfg *config.Config, log *slog.Logger) {
 
 // certificateDirs returns the folders of the files of c, and of what these link to.
 func certificateDirs(c config.Certificate) []string {
+	return folders(c.Cert, c.Key)
+}
+
+// folders returns the folders of files, and of what these link to: a file that is replaced is a new one
+// under the old name.
+func folders(files ...string) []string {
 	var dirs []string
-	for _, file := range []string{c.Cert, c.Key} {
+	for _, file := range files {
 		dirs = append(dirs, filepath.Dir(file))
 		if real, err := filepath.EvalSymlinks(file); err == nil {
 			dirs = append(dirs, filepath.Dir(real))

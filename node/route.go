@@ -2,62 +2,162 @@ package node
 
 import (
 	"context"
+	"fmt"
 
+	"posthaste/deliver/file"
 	"posthaste/deliver/local"
 	"posthaste/deliver/remote"
 	"posthaste/directory"
 	"posthaste/mail"
 	"posthaste/queue"
+	"posthaste/route"
 )
 
 // The names of the delivery agents.
 const (
-	agentLocal  = "local"
-	agentRemote = "remote"
+	agentLocal   = "local"
+	agentRemote  = "remote"
+	agentPipe    = "pipe"
+	agentFile    = "file"
+	agentDiscard = "discard"
 )
 
 // localLimit bounds the deliveries to our own accounts at a time; the store shares one sync among them.
 const localLimit = 64
 
-// A router tells the queue how a recipient is reached.
-type router struct {
-	directory *directory.Directory
-	remote    *remote.Agent
+// lmtpPort is where LMTP servers listen that no one gave another port.
+const lmtpPort = 24
+
+// A router tells the queue how a recipient is reached, by the plan in force.
+type router struct{ node *Node }
+
+// Route asks whose the address is and by which transport it is reached, and then the DNS, where that
+// counts.
+func (r router) Route(ctx context.Context, q queue.Query) (queue.Route, error) {
+	p := r.node.present()
+	defer p.release()
+	target, err := p.node.directory.Resolve(ctx, q.To)
+	if err != nil {
+		return queue.Route{}, err
+	}
+	t, err := p.routes.Find(ctx, route.Query{
+		Sender: q.Envelope.From, To: q.To, Place: placeOf(target.Kind), Attempt: q.Attempts + 1, Reroute: q.Reroute,
+	})
+	if err != nil {
+		return queue.Route{}, err
+	}
+	way, err := p.way(ctx, q, t)
+	if target.Kind == directory.KindRelay {
+		way.Expire = p.cfg.Relay.Expire.D()
+	}
+	return way, err
 }
 
-// Route sends what is not ours to its mail exchangers, all else, also unknown users, to local delivery.
-func (r router) Route(ctx context.Context, q queue.Query) (queue.Route, error) {
-	target, err := r.directory.Resolve(ctx, q.To)
-	if err != nil {
-		return queue.Route{}, err
+func placeOf(kind directory.Kind) route.Place {
+	switch kind {
+	case directory.KindRemote:
+		return route.Elsewhere
+	case directory.KindRelay:
+		return route.Relayed
 	}
-	if target.Kind != directory.KindRemote && target.Kind != directory.KindRelay {
+	return route.Ours
+}
+
+// way returns what the queue needs to know of a transport.
+func (p *plan) way(ctx context.Context, q queue.Query, t route.Transport) (queue.Route, error) {
+	switch t.Kind {
+	case route.Local:
 		return queue.Route{Agent: agentLocal, Destination: agentLocal, Limit: localLimit}, nil
+	case route.Pipe:
+		limit, known := p.pipes.Limit(t.Name)
+		if !known {
+			return queue.Route{}, fmt.Errorf("node: there is no [[pipe]] %q", t.Name)
+		}
+		return queue.Route{Agent: agentPipe, Destination: t.Name, Limit: limit, Via: t.Name}, nil
+	case route.File:
+		return queue.Route{Agent: agentFile, Destination: t.Path, Limit: file.Limit, Via: t.Path}, nil
+	case route.Discard:
+		return queue.Route{Agent: agentDiscard, Destination: agentDiscard}, nil
+	case route.Error, route.Defer, route.Hold:
+		return queue.Route{}, t.Status
 	}
-	dest, err := r.remote.Route(ctx, q.ID, q.To.Domain)
+	dest, err := p.destination(ctx, q, t)
 	if err != nil {
 		return queue.Route{}, err
 	}
-	return queue.Route{Agent: agentRemote, Destination: dest.Key, Via: dest}, nil
+	return queue.Route{Agent: agentRemote, Destination: dest.Name(), Via: dest, Source: dest.Source}, nil
+}
+
+// destination returns the hosts that a transport means.
+func (p *plan) destination(ctx context.Context, q queue.Query, t route.Transport) (remote.Destination, error) {
+	switch {
+	case t.Kind == route.MX && t.Host != "":
+		return p.remote.Route(ctx, q.ID, t.Host)
+	case t.Kind == route.MX:
+		return p.remote.Route(ctx, q.ID, q.To.Domain)
+	case t.Kind == route.Smarthost:
+		host, known := p.smarthosts[t.Name]
+		if !known {
+			return remote.Destination{}, fmt.Errorf("node: there is no [[smarthost]] %q", t.Name)
+		}
+		return p.remote.Smarthost(ctx, q.ID, host)
+	case t.Path != "":
+		return remote.Socket(t.Path), nil
+	}
+	port := t.Port
+	if port == 0 {
+		port = p.cfg.Remote.Port
+		if t.Kind == route.LMTP {
+			port = lmtpPort
+		}
+	}
+	dest := remote.Fixed(t.Host, port)
+	dest.LMTP = t.Kind == route.LMTP
+	return dest, nil
 }
 
 func (n *Node) agents() map[string]queue.Agent {
-	return map[string]queue.Agent{agentLocal: localAgent{n.local}, agentRemote: remoteAgent{n.remote}}
+	return map[string]queue.Agent{
+		agentLocal: agent{n, (*plan).deliverLocal}, agentRemote: agent{n, (*plan).deliverRemote},
+		agentPipe: agent{n, (*plan).deliverPipe}, agentFile: agent{n, (*plan).deliverFile}, agentDiscard: agent{n, (*plan).discard},
+	}
 }
 
-// A localAgent delivers queued mail to our accounts.
-type localAgent struct{ local *local.Agent }
-
-// Deliver hands the job to local delivery.
-func (a localAgent) Deliver(ctx context.Context, job queue.Job) []*mail.Status {
-	return a.local.Deliver(ctx, local.Message{Envelope: job.Envelope, Content: job.Content})
+// An agent delivers queued mail by the plan in force when it starts.
+type agent struct {
+	node *Node
+	do   func(p *plan, ctx context.Context, job queue.Job) []*mail.Status
 }
 
-// A remoteAgent delivers queued mail to other hosts.
-type remoteAgent struct{ remote *remote.Agent }
+// Deliver hands the job on.
+func (a agent) Deliver(ctx context.Context, job queue.Job) []*mail.Status {
+	p := a.node.present()
+	defer p.release()
+	return a.do(p, ctx, job)
+}
 
-// Deliver hands the job to the hosts that were found when it was routed.
-func (a remoteAgent) Deliver(ctx context.Context, job queue.Job) []*mail.Status {
-	dest := job.Route.Via.(remote.Destination)
-	return a.remote.Deliver(ctx, job.Envelope, job.Envelope.Recipients, job.Content, dest)
+func (p *plan) deliverLocal(ctx context.Context, job queue.Job) []*mail.Status {
+	return p.local.Deliver(ctx, local.Message{Envelope: job.Envelope, Content: job.Content})
+}
+
+// deliverRemote hands the job to the hosts that were found when it was routed.
+func (p *plan) deliverRemote(ctx context.Context, job queue.Job) []*mail.Status {
+	return p.remote.Deliver(ctx, job.Envelope, job.Envelope.Recipients, job.Content, job.Route.Via.(remote.Destination))
+}
+
+func (p *plan) deliverPipe(ctx context.Context, job queue.Job) []*mail.Status {
+	return p.pipes.Deliver(ctx, job.Envelope, job.Envelope.Recipients, job.Content, job.Route.Via.(string))
+}
+
+func (p *plan) deliverFile(ctx context.Context, job queue.Job) []*mail.Status {
+	return p.files.Deliver(ctx, job.Envelope, job.Envelope.Recipients, job.Content, job.Route.Via.(string))
+}
+
+// discard takes the job and forgets it, as a transport table asks.
+func (p *plan) discard(_ context.Context, job queue.Job) []*mail.Status {
+	answers := make([]*mail.Status, len(job.Envelope.Recipients))
+	for i := range answers {
+		answers[i] = mail.NewStatus(250, "2.1.5", "discarded, as the transport table says")
+	}
+	return answers
 }

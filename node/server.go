@@ -30,12 +30,12 @@ type server interface {
 // adminDrain is how long an administrative command may take to end once the node stops.
 const adminDrain = 10 * time.Second
 
-// servers returns the servers of all listeners, in their order.
-func (n *Node) servers() ([]server, error) {
-	servers := make([]server, len(n.cfg.Listen))
-	for i, l := range n.cfg.Listen {
+// servers returns the servers of all listeners of p, in their order.
+func (n *Node) servers(p *plan) ([]server, error) {
+	servers := make([]server, len(p.cfg.Listen))
+	for i, l := range p.cfg.Listen {
 		var err error
-		if servers[i], err = n.server(l); err != nil {
+		if servers[i], err = n.server(p, l); err != nil {
 			return nil, err
 		}
 	}
@@ -43,53 +43,53 @@ func (n *Node) servers() ([]server, error) {
 }
 
 // server returns the server of a listener.
-func (n *Node) server(l config.Listen) (server, error) {
+func (n *Node) server(p *plan, l config.Listen) (server, error) {
 	service, implicit := strings.CutSuffix(l.Service, "s")
 	var proxies []netip.Prefix
 	if l.Proxy {
-		proxies = n.cfg.SMTP.ProxyNetworks
+		proxies = p.cfg.SMTP.ProxyNetworks
 	}
-	limits := n.cfg.Limits
+	limits := p.cfg.Limits
 	switch {
 	case service == "mx":
-		return n.smtpServer(smtpd.MX, false, proxies), nil
+		return n.smtpServer(p, smtpd.MX, false, proxies), nil
 	case service == "submission":
-		return n.smtpServer(smtpd.Submission, implicit, proxies), nil
+		return n.smtpServer(p, smtpd.Submission, implicit, proxies), nil
 	case service == "lmtp":
-		return n.smtpServer(smtpd.LMTP, false, proxies), nil
+		return n.smtpServer(p, smtpd.LMTP, false, proxies), nil
 	case service == "imap":
 		return imapd.New(imapd.Config{Store: n.store, Auth: n.auth, Guesses: n.guesses,
-			TLS: n.tls, ImplicitTLS: implicit, PlaintextAuth: n.cfg.TLS.PlaintextAuth,
-			Hostname: n.cfg.Hostname, MaxMessage: int64(n.cfg.SMTP.MaxSize),
+			TLS: p.tls, ImplicitTLS: implicit, PlaintextAuth: p.cfg.TLS.PlaintextAuth,
+			Hostname: p.cfg.Hostname, MaxMessage: int64(p.cfg.SMTP.MaxSize),
 			MaxSessions: limits.Sessions, MaxPerIP: limits.SessionsPerIP, Exempt: limits.Exempt, Proxies: proxies,
 			Trace: n.trace, Log: n.log})
 	case service == "pop3":
 		return popd.New(popd.Config{Store: n.store, Locks: n.locks, Auth: n.auth, Guesses: n.guesses,
-			TLS: n.tls, ImplicitTLS: implicit, PlaintextAuth: n.cfg.TLS.PlaintextAuth, Hostname: n.cfg.Hostname,
+			TLS: p.tls, ImplicitTLS: implicit, PlaintextAuth: p.cfg.TLS.PlaintextAuth, Hostname: p.cfg.Hostname,
 			MaxSessions: limits.Sessions, MaxPerIP: limits.SessionsPerIP, Exempt: limits.Exempt, Proxies: proxies,
 			Trace: n.trace, Log: n.log}), nil
 	}
 	return nil, fmt.Errorf("node: service %q is none of this version", l.Service)
 }
 
-func (n *Node) smtpServer(mode smtpd.Mode, implicit bool, proxies []netip.Prefix) *smtpd.Server {
+func (n *Node) smtpServer(p *plan, mode smtpd.Mode, implicit bool, proxies []netip.Prefix) *smtpd.Server {
 	c := smtpd.Config{
-		Mode: mode, Hostname: n.cfg.Hostname, Domain: n.cfg.LocalDomain(), TLS: n.tls, ImplicitTLS: implicit,
-		SpoolDir: filepath.Join(n.cfg.Data, spoolName), BareLF: smtpd.BareLF(n.cfg.SMTP.BareLF),
-		MaxSize: int64(n.cfg.SMTP.MaxSize), MaxRecipients: n.cfg.SMTP.MaxRecipients,
-		MaxSessions: n.cfg.Limits.Sessions, MaxPerIP: n.cfg.Limits.SessionsPerIP, Exempt: n.cfg.Limits.Exempt,
+		Mode: mode, Hostname: p.cfg.Hostname, Domain: p.cfg.LocalDomain(), TLS: p.tls, ImplicitTLS: implicit,
+		SpoolDir: filepath.Join(p.cfg.Data, spoolName), BareLF: smtpd.BareLF(p.cfg.SMTP.BareLF),
+		MaxSize: int64(p.cfg.SMTP.MaxSize), MaxRecipients: p.cfg.SMTP.MaxRecipients,
+		MaxSessions: p.cfg.Limits.Sessions, MaxPerIP: p.cfg.Limits.SessionsPerIP, Exempt: p.cfg.Limits.Exempt,
 		Proxies: proxies, Trace: n.trace, Log: n.log,
 	}
 	switch mode {
 	case smtpd.Submission:
-		c.Auth, c.Guesses, c.PlaintextAuth = n.auth, n.guesses, n.cfg.TLS.PlaintextAuth
-		users := submission{n.submit}
+		c.Auth, c.Guesses, c.PlaintextAuth = n.auth, n.guesses, p.cfg.TLS.PlaintextAuth
+		users := submission{p.submit}
 		c.Senders, c.Recipients, c.Acceptor = users, users, users
 	case smtpd.LMTP:
-		c.Clients = n.cfg.SMTP.LMTPNetworks
-		c.Recipients, c.Acceptor = incoming{n.inbound, n.submit, true}, incoming{n.inbound, n.submit, true}
+		c.Clients = p.cfg.SMTP.LMTPNetworks
+		c.Recipients, c.Acceptor = incoming{p.inbound, p.submit, true}, incoming{p.inbound, p.submit, true}
 	default:
-		c.Recipients, c.Acceptor = incoming{n.inbound, n.submit, false}, incoming{n.inbound, n.submit, false}
+		c.Recipients, c.Acceptor = incoming{p.inbound, p.submit, false}, incoming{p.inbound, p.submit, false}
 	}
 	return smtpd.New(c)
 }
@@ -166,4 +166,8 @@ func (n *Node) serveAdmin(ctx context.Context, ln net.Listener) error {
 }
 
 // certificateOf returns the certificate that a TLS connection to us was opened with.
-func (n *Node) certificateOf(*tls.ConnectionState) *x509.Certificate { return n.cert.Leaf() }
+func (n *Node) certificateOf(*tls.ConnectionState) *x509.Certificate {
+	p := n.present()
+	defer p.release()
+	return p.cert.Leaf()
+}

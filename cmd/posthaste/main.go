@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"posthaste/config"
+	"posthaste/helper"
 )
 
 // commands is the command line. The words are fixed: scripts rely on them.
@@ -20,19 +21,21 @@ type commands struct {
 	Config string `help:"Configuration file. Default: $POSTHASTE_CONFIG, else /etc/posthaste/posthaste.toml." placeholder:"FILE"`
 	JSON   bool   `name:"json" help:"Print JSON, an object a line, for programs."`
 
-	Serve   serveCommand   `cmd:"" help:"Run a node."`
-	Demo    demoCommand    `cmd:"" help:"Show a message on its way between two mail domains, on this machine alone. Needs no configuration."`
-	ConfigC configCommands `cmd:"" name:"config" help:"Check, show and explain the configuration."`
-	Domain  domainCommands `cmd:"" help:"Domains this node takes mail for."`
-	Account accountCommand `cmd:"" help:"Accounts: who has mailboxes and can log in."`
-	Alias   aliasCommands  `cmd:"" help:"Addresses that lead to others."`
-	Mailbox mailboxCommand `cmd:"" help:"Mailboxes of an account: list, import, export."`
-	Queue   queueCommands  `cmd:"" help:"Messages that wait for delivery."`
-	TLSRPT  tlsrptCommands `cmd:"" name:"tlsrpt" help:"What other hosts report about TLS with our domains (RFC 8460)."`
-	Trace   traceCommand   `cmd:"" help:"What happened to a message, and why."`
-	Man     manCommand     `cmd:"" help:"Print the manual."`
-	Table   tableCommands  `cmd:"" help:"Lookup tables: test what they answer."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve   serveCommand    `cmd:"" help:"Run a node."`
+	Reload  reloadCommand   `cmd:"" help:"Make the running node take its changed configuration over."`
+	Demo    demoCommand     `cmd:"" help:"Show a message on its way between two mail domains, on this machine alone. Needs no configuration."`
+	ConfigC configCommands  `cmd:"" name:"config" help:"Check, show and explain the configuration."`
+	Domain  domainCommands  `cmd:"" help:"Domains this node takes mail for."`
+	Account accountCommand  `cmd:"" help:"Accounts: who has mailboxes and can log in."`
+	Alias   aliasCommands   `cmd:"" help:"Addresses that lead to others."`
+	Mailbox mailboxCommand  `cmd:"" help:"Mailboxes of an account: list, import, export."`
+	Queue   queueCommands   `cmd:"" help:"Messages that wait for delivery."`
+	TLSRPT  tlsrptCommands  `cmd:"" name:"tlsrpt" help:"What other hosts report about TLS with our domains (RFC 8460)."`
+	Trace   traceCommand    `cmd:"" help:"What happened to a message, and why."`
+	Man     manCommand      `cmd:"" help:"Print the manual."`
+	Table   tableCommands   `cmd:"" help:"Lookup tables: test what they answer."`
+	Explain explainCommands `cmd:"" help:"Say why, in plain words."`
+	Version versionCommand  `cmd:"" help:"Print the version."`
 
 	Sendmail   sendmailCommand   `cmd:"" passthrough:"" help:"Submit a message as sendmail of other systems does. Also by a link named sendmail."`
 	Mailq      mailqCommand      `cmd:"" help:"List the queue in the customary form. Also by a link named mailq."`
@@ -40,6 +43,7 @@ type commands struct {
 }
 
 func main() {
+	helper.Main()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if status, known := calledAs(ctx, os.Args[0], os.Args[1:]); known {

@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"posthaste/admin"
+	"posthaste/reply"
 )
 
 type queueShow struct {
@@ -109,16 +111,27 @@ func (r *queueRecipient) explain(p *printer, id string, now time.Time) {
 func (r *queueRecipient) advice(id string) []string {
 	switch r.State {
 	case "deferred":
-		return []string{
-			"nothing need be done. posthaste queue retry " + id + " tries at once;",
-			"posthaste explain reply '" + r.Status + "' tells what the answer means",
-		}
+		return append(r.meaning(), "posthaste queue retry "+id+" tries at once, queue reroute sends it another way")
 	case "hold":
 		return []string{"posthaste queue release " + id + " lets it go, queue delete removes it"}
 	case "corrupt":
 		return []string{"its content is damaged: queue release tries again, queue delete removes it"}
 	}
 	return nil
+}
+
+// meaning puts the last answer in words.
+func (r *queueRecipient) meaning() []string {
+	_, text, said := strings.Cut(r.Reason, " said: ")
+	if !said {
+		text = r.Reason
+	}
+	status, err := reply.Parse(r.Status + " " + text)
+	if err != nil {
+		return nil
+	}
+	advice := reply.Explain(status.Code, status.Enhanced, status.Text)
+	return append([]string{advice.Meaning}, advice.Do...)
 }
 
 // ageText prints a duration in its largest unit.

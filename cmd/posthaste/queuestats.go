@@ -16,14 +16,15 @@ type queueStats struct {
 func (c *queueStats) Run(e *env) error {
 	return e.withAdmin(func(client *admin.Client) error {
 		request := admin.QueueStatsRequest{Select: c.request(), BySender: c.By == "sender"}
-		picture, err := admin.Call[queue.Picture](e.ctx, client, "queue/stats", request)
+		picture, err := admin.Call[admin.QueueStats](e.ctx, client, "queue/stats", request)
 		if err != nil {
 			return err
 		}
 		if e.out.json {
 			return e.out.object(picture)
 		}
-		printPicture(e.out, picture)
+		printPicture(e.out, picture.Picture)
+		printDestinations(e.out, picture.Destinations)
 		return nil
 	})
 }
@@ -66,6 +67,24 @@ func printPicture(p *printer, picture queue.Picture) {
 			cells = append(cells, fmt.Sprint(n))
 		}
 		t.row(cells...)
+	}
+	t.print("")
+}
+
+// printDestinations says how the places that mail goes to do now.
+func printDestinations(p *printer, all []queue.Destination) {
+	if len(all) == 0 {
+		return
+	}
+	p.say("")
+	t := p.table("DESTINATION", ">WINDOW", ">BUSY", ">WAITING", "SUSPENDED UNTIL", "WHY")
+	now := time.Now()
+	for _, d := range all {
+		until := "-"
+		if d.Suspended.After(now) {
+			until = timeText(d.Suspended, now)
+		}
+		t.row(d.Key, fmt.Sprint(d.Window), fmt.Sprint(d.Busy), fmt.Sprint(d.Waiting), until, d.Why)
 	}
 	t.print("")
 }

@@ -1,10 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync"
+	"syscall"
 
 	"posthaste/config"
 	"posthaste/node"
@@ -12,25 +18,67 @@ import (
 
 type serveCommand struct{}
 
-// Run serves until SIGTERM or SIGINT. It prints one line, "ready", when every listener accepts.
+// Help tells of the signals.
+func (c *serveCommand) Help() string {
+	return "It prints one line, ready, when every listener accepts. SIGTERM drains what it serves and ends it; SIGHUP reloads the configuration, as posthaste reload does."
+}
+
+// Run serves until SIGTERM or SIGINT.
 func (c *serveCommand) Run(e *env) error {
 	cfg, err := e.loadConfig()
 	if err != nil {
 		return err
 	}
-	log := newLogger(e, cfg.Log)
-	n, err := node.Open(e.ctx, cfg, log, node.Options{})
+	level := new(slog.LevelVar)
+	setLevel(level, cfg.Log)
+	log := newLogger(e, cfg.Log.Format, level)
+	file, err := filepath.Abs(config.Find(e.configFile))
 	if err != nil {
 		return err
 	}
-	return n.Run(e.ctx, func() { fmt.Fprintln(e.out.w, "ready") })
+	n, err := node.Open(e.ctx, cfg, log, node.Options{
+		File: file, Reread: e.loadConfig, Reloaded: func(c *config.Config) { setLevel(level, c.Log) },
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(e.ctx)
+	var reloads sync.WaitGroup
+	defer reloads.Wait()
+	defer stop()
+	return n.Run(e.ctx, func() {
+		reloads.Go(func() { reloadOnHangup(ctx, n, log) })
+		fmt.Fprintln(e.out.w, "ready")
+	})
 }
 
-func newLogger(e *env, c config.Log) *slog.Logger {
-	var level slog.Level
-	level.UnmarshalText([]byte(c.Level)) // config has checked the word
+// reloadOnHangup reloads the configuration at each SIGHUP until ctx ends.
+func reloadOnHangup(ctx context.Context, n *node.Node, log *slog.Logger) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			if err := n.Reload(ctx); err != nil {
+				log.Error("the configuration was not reloaded", "err", err)
+			}
+		}
+	}
+}
+
+// setLevel makes the logger as verbose as c says.
+func setLevel(level *slog.LevelVar, c config.Log) {
+	var l slog.Level
+	l.UnmarshalText([]byte(c.Level)) // config has checked the word
+	level.Set(l)
+}
+
+func newLogger(e *env, format string, level slog.Leveler) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(e.err, options))
 	}
 	return slog.New(slog.NewTextHandler(e.err, options))

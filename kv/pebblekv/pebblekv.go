@@ -47,7 +47,8 @@ type Config struct {
 
 	// FS is the file system; nil is that of the operating system, with a kernel lock on Dir.
 	FS vfs.FS
-	// Free returns the free space on the disk, in bytes; nil asks FS.
+	// Free returns the free space on the disk, in bytes, and is asked before each Update; nil asks FS
+	// now and then.
 	Free func() (uint64, error)
 	// Fatal is called when the state on disk is not known any more; nil logs and ends the process.
 	// Where it returns, calls fail with kv.ErrUnknown.

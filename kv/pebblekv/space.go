@@ -48,11 +48,14 @@ type space struct {
 	left    uint64
 	full    bool // told the operator
 	ballast bool
+
+	interval time.Duration // for which an answer of free counts; 0 asks each time
 }
 
 func newSpace(cfg Config, fs vfs.FS) *space {
 	s := &space{fs: fs, path: fs.PathJoin(cfg.Dir, ballastFile), free: cfg.Free, reserve: cfg.Reserve, log: cfg.Log}
 	if s.free == nil {
+		s.interval = checkInterval
 		s.free = func() (uint64, error) {
 			usage, err := fs.GetDiskUsage(cfg.Dir)
 			return usage.AvailBytes, err
@@ -82,7 +85,7 @@ func (s *space) admit(w weight) error {
 // look asks the disk how much is left, unless it did so a moment ago.
 func (s *space) look(bytes int) {
 	s.written += bytes
-	if s.written < checkBytes && time.Since(s.looked) < checkInterval {
+	if s.written < checkBytes && time.Since(s.looked) < s.interval {
 		return
 	}
 	left, err := s.free()

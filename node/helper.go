@@ -1,0 +1,71 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"posthaste/config"
+	"posthaste/helper"
+)
+
+// startHelper starts the process that runs programs and writes files of users, where the configuration
+// asks for any. It must be called while we still have the rights that it needs.
+func (n *Node) startHelper(c *config.Config) error {
+	if n.options.InProcess || !needsHelper(c) {
+		return nil
+	}
+	h, err := helper.Start(helperConfig(c, n))
+	if err != nil {
+		return fmt.Errorf("node: the helper process: %w", err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.helper = h
+	return nil
+}
+
+func needsHelper(c *config.Config) bool {
+	return len(c.Helper.Commands)+len(c.Helper.Paths)+len(c.Pipes)+len(c.Unix.Users) > 0
+}
+
+func helperConfig(c *config.Config, n *Node) helper.Config {
+	h := helper.Config{
+		Programs: append([]string(nil), c.Helper.Commands...),
+		Files:    append([]string(nil), c.Helper.Paths...),
+		Users:    append([]string{c.Helper.User}, c.Unix.Users...),
+		MinUID:   c.Unix.MinUID, User: c.Helper.User,
+		Limits: helper.Limits{Jobs: c.Helper.Jobs, Timeout: c.Helper.Timeout.D(), Output: int(c.Helper.Output)},
+		Log:    n.log,
+	}
+	if c.User != "" {
+		h.Users = append(h.Users, c.User)
+	}
+	for _, p := range c.Pipes {
+		h.Programs = append(h.Programs, p.Command[0])
+		if p.User != "" {
+			h.Users = append(h.Users, p.User)
+		}
+	}
+	if len(c.Unix.Users) > 0 {
+		h.Files = append(h.Files, strings.NewReplacer("%u", "*", "%h", "~").Replace(c.Unix.Mailbox))
+	}
+	return h
+}
+
+// A runner hands jobs to the helper of a node.
+type runner struct{ node *Node }
+
+var errNoHelper = errors.New("node: no helper process runs: helper.commands, helper.paths, [[pipe]] and unix.users in the configuration are what it is started for, at the start of the node")
+
+// Run does a job.
+func (r runner) Run(ctx context.Context, job helper.Job) (helper.Result, error) {
+	r.node.mu.Lock()
+	h := r.node.helper
+	r.node.mu.Unlock()
+	if h == nil {
+		return helper.Result{}, errNoHelper
+	}
+	return h.Run(ctx, job)
+}

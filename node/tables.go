@@ -1,0 +1,167 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"posthaste/config"
+	"posthaste/deliver/remote"
+	"posthaste/route"
+	"posthaste/table"
+)
+
+// buildTables opens the tables that the configuration names and makes the routes out of them.
+func (p *plan) buildTables(context.Context) error {
+	c := p.cfg
+	var problems problems
+	set := table.Config{Log: p.node.log}
+	for i, t := range c.Tables {
+		d, err := definition(t)
+		problems.add(c, fmt.Sprintf("table[%d].password_file", i), err)
+		set.Definitions = append(set.Definitions, d)
+	}
+	var err error
+	if p.tables, err = table.New(set); err != nil {
+		problems.add(c, "table[0]", err)
+		return problems.err(p.node.options.File)
+	}
+	p.routes = route.New(route.Config{
+		Transports: p.openTables("route.transports", c.Route.Transports, &problems),
+		Senders:    p.openTables("route.senders", c.Route.Senders, &problems),
+		NullClient: p.parsePlan("route.null_client", c.Route.NullClient, &problems),
+		Relay:      p.parsePlan("relay.transport", c.Relay.Transport, &problems),
+		Default:    p.parsePlan("route.default", c.Route.Default, &problems),
+		Separator:  separator(c),
+	})
+	p.smarthosts = map[string]remote.Smarthost{}
+	for i, s := range c.Smarthosts {
+		host, err := smarthost(s)
+		problems.add(c, fmt.Sprintf("smarthost[%d]", i), err)
+		p.smarthosts[s.Name] = host
+	}
+	return problems.err(p.node.options.File)
+}
+
+// problems gathers what is wrong with values that only their users can judge.
+type problems []config.Problem
+
+func (p *problems) add(c *config.Config, key string, err error) {
+	if err != nil {
+		*p = append(*p, c.Problem(key, "%v", err))
+	}
+}
+
+func (p problems) err(file string) error {
+	if len(p) == 0 {
+		return nil
+	}
+	return &config.Error{File: cmp.Or(file, "configuration"), Problems: p}
+}
+
+// openTables opens the tables of a key.
+func (p *plan) openTables(key string, specs []string, problems *problems) []table.Table {
+	var all []table.Table
+	for _, spec := range specs {
+		t, err := p.tables.Open(spec)
+		problems.add(p.cfg, key, err)
+		if err == nil {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// parsePlan reads the transport of a key; nil where it is empty.
+func (p *plan) parsePlan(key, text string, problems *problems) route.Plan {
+	if text == "" {
+		return nil
+	}
+	plan, err := route.Parse(text)
+	if err == nil {
+		err = p.checkPlan(plan)
+	}
+	problems.add(p.cfg, key, err)
+	return plan
+}
+
+// checkPlan tells whether what a plan names exists.
+func (p *plan) checkPlan(plan route.Plan) error {
+	for _, step := range plan {
+		switch step.Kind {
+		case route.Smarthost:
+			if !hasName(p.cfg.Smarthosts, step.Name, func(s config.Smarthost) string { return s.Name }) {
+				return fmt.Errorf("there is no [[smarthost]] %q", step.Name)
+			}
+		case route.Pipe:
+			if !hasName(p.cfg.Pipes, step.Name, func(s config.Pipe) string { return s.Name }) {
+				return fmt.Errorf("there is no [[pipe]] %q", step.Name)
+			}
+		}
+	}
+	return nil
+}
+
+func hasName[T any](all []T, name string, nameOf func(T) string) bool {
+	for _, t := range all {
+		if nameOf(t) == name {
+			return true
+		}
+	}
+	return false
+}
+
+func definition(t config.Table) (table.Definition, error) {
+	password, err := secret(t.Password)
+	return table.Definition{
+		Name: t.Name, Type: t.Type, URL: t.URL, Query: t.Query, Base: t.Base, Attribute: t.Attribute,
+		User: t.User, Password: password, StartTLS: t.StartTLS,
+		TTL: t.TTL.D(), NegativeTTL: t.NegativeTTL.D(), StaleTTL: t.Stale.D(), Timeout: t.Timeout.D(), Parallel: t.Connections,
+	}, err
+}
+
+func smarthost(s config.Smarthost) (remote.Smarthost, error) {
+	host := remote.Smarthost{Hosts: s.Hosts, MX: s.MX, Source: s.Source, Helo: s.Helo, Port: defaultPort(s.TLS)}
+	var err error
+	if host.TLS, err = remote.ParseTLS(s.TLS); err != nil {
+		return host, err
+	}
+	if s.Username == "" {
+		return host, nil
+	}
+	password, err := secret(s.Password)
+	if err == nil && password == "" {
+		err = errors.New("username without password_file")
+	}
+	host.Login = &remote.Login{Username: s.Username, Password: password}
+	return host, err
+}
+
+// defaultPort returns the port of a smarthost whose host names none.
+func defaultPort(tls string) int {
+	if tls == "implicit" {
+		return 465
+	}
+	return 25
+}
+
+// maxSecret bounds a file that holds a password.
+const maxSecret = 4096
+
+// secret reads a password from a file; "" where none is named. A newline at its end is not part of it.
+func secret(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("cannot read the password: %w", err)
+	}
+	if len(text) > maxSecret {
+		return "", fmt.Errorf("%s has %d bytes, which is no password", file, len(text))
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
+}

@@ -1,0 +1,147 @@
+package reply
+
+// replyCodes are those of RFC 5321 section 4.2, RFC 4954, RFC 3207, RFC 7504, RFC 1870; one digit is all of its kind.
+var replyCodes = map[int]entry{
+	2:   {Delivered, Nobody, "The mail system took it.", "Nothing: what happens next is in the hands of that mail system.", ""},
+	251: {Delivered, Nobody, "The recipient is elsewhere; the mail system passes the message on.", "Note the new address.", ""},
+	252: {Address, Nobody, "The mail system does not say whether the address exists, but takes mail for it.", "Send the message.", ""},
+	3:   {Protocol, Nobody, "The mail system waits for the rest.", "Nothing: this is no outcome.", ""},
+	4:   {System, Nobody, "The mail system cannot take it now.", "Wait: the message is sent again by itself.", ""},
+	421: {System, Nobody, "The mail system closes the connection: it is busy, restarting, or has had enough of us for now.", "Wait: the message is sent again by itself.|If it goes on for hours, send more slowly to that system, and check whether its answer names a reason.", ""},
+	432: {Security, Sender, "The password must be changed before the login goes on.", "Set a new password.", ""},
+	450: {Mailbox, Nobody, "The mailbox is not available now; this is often greylisting, which takes the next attempt.", "Wait: the message is sent again by itself.", ""},
+	451: {System, TheirAdmin, "The mail system has a problem of its own, or wants to see the message again later.", "Nothing else.", ""},
+	452: {System, TheirAdmin, "The mail system has no room for it now, or takes no more recipients at once.", "Nothing else.", ""},
+	454: {Security, TheirAdmin, "TLS or the login cannot be used at the moment.", "Tell the administrator of that system, if it goes on.", ""},
+	455: {Protocol, TheirAdmin, "The mail system cannot do what was asked of it now.", "Tell the administrator of that system, if it goes on.", ""},
+	5:   {Policy, TheirAdmin, "The recipient's mail system refused it.", "Read its answer; it may name the reason.", ""},
+	500: {Protocol, OurAdmin, "The mail system did not understand the command.", "See whether something in between, such as a firewall, changes the conversation.", ""},
+	501: {Protocol, OurAdmin, "The mail system did not understand what stood behind the command, often an address.", "Check the addresses for odd letters.", ""},
+	502: {Protocol, OurAdmin, "The mail system does not have that command.", "See whether something in between, such as a firewall, changes the conversation.", ""},
+	503: {Protocol, OurAdmin, "The commands came in an order that the mail system does not take, often because it refused one before, or wants a login.", "Look at the answers before this one.", ""},
+	504: {Protocol, OurAdmin, "The mail system does not have that form of the command.", "Check the name this server gives in EHLO: it must be a full host name.", ""},
+	521: {Network, Sender, "That host takes no mail at all.", "Check the part after the @.", ""},
+	523: {Size, Sender, "The message is larger than the mail system accepts.", "Send it smaller, or put large files elsewhere and send a link.", ""},
+	530: {Security, OurAdmin, "The mail system wants a login, or TLS, first.", "Give the route to that host a user name and password, and port 587 or 465.", ""},
+	534: {Security, OurAdmin, "The mail system wants a stronger kind of login.", "Set an app password, or another mechanism, for that host.", ""},
+	535: {Security, OurAdmin, "The mail system did not accept the user name and password.", "Check them; many providers want a password made for this program.", ""},
+	538: {Security, OurAdmin, "The login needs TLS.", "Use TLS on the route to that host.", ""},
+	550: {Address, TheirAdmin, "The recipient's mail system refused it: mostly because there is no such mailbox, else by its rules.", "Check the address for typing errors.|Read its answer; it may name the reason.", ""},
+	551: {Address, Sender, "The recipient is elsewhere.", "Send to the address that the answer names.", ""},
+	552: {Size, Recipient, "The mailbox is full, or the message is too large for it.", "Send it smaller, or tell the recipient in another way.", ""},
+	553: {Address, Sender, "The address is not one that the mail system takes, or the sender's is not.", "Check both addresses for typing errors.", ""},
+	554: {Policy, TheirAdmin, "The recipient's mail system refused it.", "Read its answer; it may name the reason.", ""},
+	555: {Protocol, OurAdmin, "The mail system does not have an extension that was used.", "Tell the administrator, who can see it in the trace.", ""},
+	556: {Network, Sender, "The domain accepts no mail at all (a null MX).", "Check the part after the @.", ""},
+}
+
+const (
+	doAddress = "Check the part before the @ for typing errors, or ask the recipient for the right address."
+	doDomain  = "Check the part after the @ for typing errors."
+	doSmaller = "Send it smaller, or put large files elsewhere and send a link."
+	doOther   = "Tell the recipient in another way."
+	doLater   = "Try again later."
+	doRead    = "Read its answer; it may name what to change or whom to ask."
+	doTLS     = "Check that TLS works on this server, in both directions."
+	doLogin   = "Check the user name and password, and what kind of login the system wants."
+)
+
+// enhancedCodes are the details of RFC 3463, and of the registry that RFC 5248 began, without the
+// class. A subject alone is for details that nobody has registered.
+var enhancedCodes = map[string]entry{
+	"0": {Unknown, TheirAdmin, "The recipient's mail system refused it and does not say what kind of problem it has.", doRead, ""},
+
+	"1":    {Address, Sender, "Something is wrong with the address.", "Check the address.", ""},
+	"1.0":  {Address, Sender, "Something is wrong with the address.", "Check the address.", ""},
+	"1.1":  {Address, Sender, "There is no such address.", doAddress, ""},
+	"1.2":  {Address, Sender, "There is no mail system for the part after the @.", doDomain, ""},
+	"1.3":  {Address, Sender, "The address is not written as addresses are.", "Check the address for typing errors.", ""},
+	"1.4":  {Address, Sender, "The address stands for more than one recipient there.", "Ask the recipient for the exact address.", ""},
+	"1.5":  {Delivered, Nobody, "The address is right.", "Nothing.", ""},
+	"1.6":  {Address, Recipient, "The recipient has moved and left no new address.", "Ask the recipient for the new address.", ""},
+	"1.7":  {Address, Sender, "The recipient's system does not accept the form of the sender's address.", "Check the sender's address in your mail program.", ""},
+	"1.8":  {Address, OurAdmin, "The recipient's system does not accept the sender's domain: it has no DNS entry that mail could go back to.", "Ask your postmaster to check the MX and A records of your domain.", ""},
+	"1.9":  {Delivered, Nobody, "The message was passed on to a mail system that reports no more.", "Nothing.", ""},
+	"1.10": {Address, Sender, "The domain accepts no mail at all (a null MX, RFC 7505).", "Check the part after the @; the owner of that domain says that it receives no mail.", ""},
+
+	"2":   {Mailbox, Recipient, "The recipient's mailbox does not take the message.", "Reach the recipient in another way.", ""},
+	"2.0": {Mailbox, Recipient, "The recipient's mailbox does not take the message.", "Reach the recipient in another way.", ""},
+	"2.1": {Mailbox, Recipient, "The recipient's mailbox is switched off.", "Reach the recipient in another way.", ""},
+	"2.2": {Mailbox, Recipient, "The recipient's mailbox is full.", doOther + "|" + doLater, ""},
+	"2.3": {Size, Sender, "The message is larger than the recipient may receive.", doSmaller, ""},
+	"2.4": {Mailbox, TheirAdmin, "The mailing list behind the address has a problem.", "Tell the owner of the list.", ""},
+
+	"3":   {System, TheirAdmin, "The recipient's mail system has a problem or does not accept mail now.", doLater + "|" + doOther, ""},
+	"3.0": {System, TheirAdmin, "The recipient's mail system has a problem or does not accept mail now.", doLater + "|" + doOther, ""},
+	"3.1": {System, TheirAdmin, "The recipient's mail system has no room left.", doLater + "|" + doOther, ""},
+	"3.2": {System, TheirAdmin, "The recipient's mail system takes no mail at the moment.", doLater, ""},
+	"3.3": {System, TheirAdmin, "The recipient's mail system lacks something that the message needs.", "Send it in a simpler form.", ""},
+	"3.4": {Size, Sender, "The message is larger than the recipient's mail system accepts.", doSmaller, ""},
+	"3.5": {System, TheirAdmin, "The recipient's mail system is not set up rightly.", "Tell its postmaster.", ""},
+	"3.6": {Delivered, Nobody, "The message was taken with another priority than was asked for.", "Nothing.", ""},
+
+	"4":   {Network, TheirAdmin, "The way to the recipient's mail system did not work.", doLater, ""},
+	"4.0": {Network, TheirAdmin, "The way to the recipient's mail system did not work.", doLater, ""},
+	"4.1": {Network, TheirAdmin, "The recipient's mail system could not be reached.", "Check the part after the @; if it is right, try again later.", ""},
+	"4.2": {Network, TheirAdmin, "The connection to the recipient's mail system broke.", doLater, ""},
+	"4.3": {Network, TheirAdmin, "The DNS did not tell where mail for this domain goes.", doLater, ""},
+	"4.4": {Network, TheirAdmin, "There is no way to the recipient's mail system.", doDomain, ""},
+	"4.5": {Network, TheirAdmin, "The recipient's mail system is too busy.", doLater, ""},
+	"4.6": {Network, TheirAdmin, "The message went round in a circle between mail systems.", "Tell the postmaster of the recipient's domain: a forwarding leads back to itself.", ""},
+	"4.7": {Network, TheirAdmin, "It was tried until its time was over, and the recipient's mail system never took it.", doOther + "|" + doLater, ""},
+
+	"5":   {Protocol, OurAdmin, "The two mail systems did not understand each other.", "Ask the postmaster, who can see the conversation in the trace.", ""},
+	"5.0": {Protocol, OurAdmin, "The two mail systems did not understand each other.", "Ask the postmaster, who can see the conversation in the trace.", ""},
+	"5.1": {Protocol, OurAdmin, "The mail system does not have that command, or not there.", "Ask the postmaster, who can see the conversation in the trace.", ""},
+	"5.2": {Protocol, OurAdmin, "The mail system did not understand a command.", "Ask the postmaster, who can see the conversation in the trace.", ""},
+	"5.3": {Rate, OurAdmin, "The message has more recipients than the mail system takes at once.", "Send to fewer recipients at a time.", ""},
+	"5.4": {Protocol, OurAdmin, "What stood behind a command was wrong.", "Ask the postmaster, who can see the conversation in the trace.", ""},
+	"5.5": {Protocol, OurAdmin, "The two mail systems speak different versions of a protocol.", "Ask the postmaster, who can see the conversation in the trace.", ""},
+	"5.6": {Protocol, OurAdmin, "A line of the login was too long.", doLogin, ""},
+
+	"6":    {Content, Sender, "The message has a form that the recipient's mail system cannot take.", "Send it in a simpler form.", ""},
+	"6.0":  {Content, Sender, "The message has a form that the recipient's mail system cannot take.", "Send it in a simpler form.", ""},
+	"6.1":  {Content, Sender, "The message holds a kind of media that the recipient's mail system does not take.", "Send it in a simpler form, without that attachment.", ""},
+	"6.2":  {Content, Sender, "The message would have to be converted, and may not be.", "Send it in a simpler form.", ""},
+	"6.3":  {Content, Sender, "The message would have to be converted, and cannot be.", "Send it in a simpler form.", ""},
+	"6.4":  {Content, Sender, "The message was converted, and lost something.", "Send it in a simpler form, if it matters.", ""},
+	"6.5":  {Content, Sender, "The message could not be converted.", "Send it in a simpler form.", ""},
+	"6.6":  {Content, Sender, "The content of the message is not available to the mail system.", "Send it again, with all that it refers to.", ""},
+	"6.7":  {Content, Sender, "An address has letters that a mail system on the way cannot handle.", "Use an address of plain letters, if the recipient has one.", ""},
+	"6.8":  {Protocol, OurAdmin, "The mail system would have to answer in letters that were not asked for.", "Ask the postmaster.", ""},
+	"6.9":  {Content, Sender, "The header of the message has letters that a mail system on the way cannot handle.", "Use plain letters in addresses.", ""},
+	"6.10": {Content, Sender, "The header of the message has letters that a mail system on the way cannot handle.", "Use plain letters in addresses.", ""},
+
+	"7":    {Policy, TheirAdmin, "The recipient's mail system refuses the message for reasons of security or policy.", doRead, ""},
+	"7.0":  {Policy, TheirAdmin, "The recipient's mail system refuses the message for reasons of security or policy.", doRead, ""},
+	"7.1":  {Policy, TheirAdmin, "The recipient's mail system refuses the message by its rules.", "Read its answer; if you think it is wrong, tell the recipient in another way.", ""},
+	"7.2":  {Policy, TheirAdmin, "The sender may not write to that mailing list.", "Ask the owner of the list to be let in.", ""},
+	"7.3":  {Security, TheirAdmin, "The message would have to be made safe in another way, and cannot be.", doRead, ""},
+	"7.4":  {Security, TheirAdmin, "The mail system does not have a security feature that was asked for.", doRead, ""},
+	"7.5":  {Security, TheirAdmin, "Encryption failed.", doTLS, ""},
+	"7.6":  {Security, TheirAdmin, "The encryption that was offered is not known there.", doTLS, ""},
+	"7.7":  {Security, Sender, "The message was changed on its way: its signature no longer fits.", "Send it again.|See what on the way changes messages: footers, scanners, forwarding.", ""},
+	"7.8":  {Security, OurAdmin, "The mail system did not accept the user name and password.", doLogin, ""},
+	"7.9":  {Security, OurAdmin, "The mail system wants a stronger kind of login.", doLogin, ""},
+	"7.10": {Security, OurAdmin, "The mail system wants TLS.", doTLS, ""},
+	"7.11": {Security, OurAdmin, "The login needs TLS.", doTLS, ""},
+	"7.12": {Security, OurAdmin, "The password must be changed before the login goes on.", "Set a new password.", ""},
+	"7.13": {Security, OurAdmin, "The account is switched off.", "Ask the administrator of that system.", ""},
+	"7.14": {Security, OurAdmin, "The mail system passes mail on only for those it trusts.", "Ask its administrator to be trusted, or give a user name and password.", ""},
+	"7.15": {Rate, Sender, "The priority of the message is too low for the mail system at the moment.", "Wait, or send it with a higher priority.", ""},
+	"7.16": {Size, Sender, "The message is too large for its priority.", doSmaller, ""},
+	"7.17": {Address, Recipient, "The mailbox belongs to somebody else now.", "Ask the recipient for the new address.", ""},
+	"7.18": {Address, Recipient, "The domain belongs to somebody else now.", "Ask the recipient for the new address.", ""},
+	"7.19": {Address, TheirAdmin, "The mail system cannot tell since when the mailbox belongs to its owner, as was asked.", doOther, ""},
+	"7.20": {Proof, OurAdmin, "No DKIM signature of the message holds.", "Check the DKIM key in the DNS of your domain, and what changes messages after they were signed.", ""},
+	"7.21": {Proof, OurAdmin, "No DKIM signature of the message is one that the mail system accepts.", "Check the DKIM key in the DNS of your domain: 2048 bits of RSA, and the domain of the sender.", ""},
+	"7.22": {Proof, OurAdmin, "No DKIM signature of the message is of the author's domain.", "Sign with the domain that stands in From.", ""},
+	"7.23": {Proof, OurAdmin, "SPF says that this server may not send for the sender's domain.", "Add the address of this server to the SPF record of the domain.|For forwarded mail, use SRS.", ""},
+	"7.24": {Proof, OurAdmin, "The SPF record of the sender's domain cannot be read.", "Check the SPF record: one record, valid, at most ten look-ups.", ""},
+	"7.25": {Proof, OurAdmin, "The address of this server has no name in the DNS, or that name does not lead back to it.", "Ask your network provider for a PTR record that names this server, and let that name have the address.", ""},
+	"7.26": {Proof, OurAdmin, "Neither SPF nor DKIM nor DMARC proves that the message is from its sender.", "Check SPF, DKIM and DMARC of your domain.", ""},
+	"7.27": {Proof, OurAdmin, "The sender's domain says that it has no mail (a null MX), so no answer could reach it.", "Send with another address, or remove the null MX.", ""},
+	"7.28": {Rate, OurAdmin, "Too much mail came from here at once.", "Send more slowly to that system.|See whether somebody misuses an account here.", ""},
+	"7.29": {Proof, TheirAdmin, "The chain of ARC signatures of a forwarded message does not hold.", "Tell who forwards the message.", ""},
+	"7.30": {Security, Sender, "The sender asked for TLS all the way (REQUIRETLS), and a mail system on it cannot promise that.", "Send it without that demand, if it is not secret.", ""},
+}
