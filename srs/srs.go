@@ -34,7 +34,7 @@ const (
 	maxLocal      = 128 // bytes of a local-part that we make; the grammar of our paths ends there
 	hashLen       = 8   // letters of base32: 40 bits
 	days          = 1 << 10
-	maxAge        = 365 * 24 * time.Hour
+	maxAge        = 500 * 24 * time.Hour
 )
 
 // Conditions that Reverse answers with.
@@ -64,7 +64,7 @@ func New(cfg Config) (*Rewriter, error) {
 		cfg.MaxAge = DefaultMaxAge
 	}
 	if cfg.Domain == "" || len(cfg.Secrets) == 0 || cfg.MaxAge < 24*time.Hour || cfg.MaxAge > maxAge {
-		return nil, fmt.Errorf("srs: want a domain, a secret and an age of 1 to 365 days, not %q, %d, %v",
+		return nil, fmt.Errorf("srs: want a domain, a secret and an age of 1 to 500 days, not %q, %d, %v",
 			cfg.Domain, len(cfg.Secrets), cfg.MaxAge)
 	}
 	for _, s := range cfg.Secrets {

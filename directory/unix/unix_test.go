@@ -5,14 +5,14 @@ import "testing"
 func TestConfigIsChecked(t *testing.T) {
 	for claim, cfg := range map[string]Config{
 		"a mailbox that is everybody's": {Mailbox: "/var/mail/all"},
-		"a relative mailbox":            {Mailbox: "mail/{user}"},
+		"a relative mailbox":            {Mailbox: "mail/%u"},
 		"a relative forward":            {Forward: ".forward"},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%s is accepted", claim)
 		}
 	}
-	for _, box := range []string{"", "~/Maildir/", "/var/mail/{user}", "/srv/{user}/mail/"} {
+	for _, box := range []string{"", "%h/Maildir/", "/var/mail/%u", "/srv/%u/mail/"} {
 		if _, err := New(Config{Mailbox: box}); err != nil {
 			t.Errorf("%q: %v", box, err)
 		}
