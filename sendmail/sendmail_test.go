@@ -149,7 +149,7 @@ func TestSMTPOnStandardInput(t *testing.T) {
 	if want := strings.Fields("220 250 503 250 250 354 250 250 250 354 552 502 221"); !reflect.DeepEqual(codes, want) {
 		t.Errorf("replies %v, want %v\n%s", codes, want, out)
 	}
-	_, out, got = run(t, "HELO x\nMAIL FROM:<>\nRCPT TO:<c@south.test>\nDATA\nSubject: cut", "-bs")
+	_, _, got = run(t, "HELO x\nMAIL FROM:<>\nRCPT TO:<c@south.test>\nDATA\nSubject: cut", "-bs")
 	if len(got) != 0 {
 		t.Errorf("a message that was cut off was sent: %v", got)
 	}
