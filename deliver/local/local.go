@@ -120,6 +120,7 @@ type Message struct {
 
 	MessageID string // for the trace, where it is known
 	Fresh     bool   // the queue ID was made for this attempt, so no other can have delivered under it
+	Waiting   bool   // a client waits for the answers, and what is temporary goes into the queue: programs are left to that
 }
 
 // Deliver stores m for its recipients and returns an answer for each, in their order. What did not

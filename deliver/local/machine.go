@@ -17,6 +17,9 @@ func (d *delivery) hand(ctx context.Context, t *target) *mail.Status {
 	if runner == nil {
 		return mail.NewStatus(550, "5.7.1", "%s leads to a program or file, and this server runs and writes none", t.address)
 	}
+	if d.message.Waiting && t.place.Kind == directory.KindProgram {
+		return mail.NewStatus(451, "4.3.0", "%s waits in the queue for its program", t.address)
+	}
 	once := d.several && d.agent.ledger != nil
 	if once && !d.message.Fresh {
 		done, err := d.agent.ledger.Done(ctx, d.message.Envelope.ID, t.key())

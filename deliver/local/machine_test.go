@@ -147,6 +147,27 @@ func TestNothingRunsWithoutHelper(t *testing.T) {
 	}
 }
 
+// A client is not kept waiting by a program: the queue runs it.
+func TestProgramsAreLeftToTheQueue(t *testing.T) {
+	h := newHouse(t, memkv.New())
+	h.account("bob@north.test", 0)
+	shop := onMachine(h, names{"alias": alias([]directory.Branch{branch(directory.KindProgram, "", "/bin/prog")}, "bob@north.test")}, Config{})
+	env := mail.Envelope{ID: mail.NewQueueID(time.Now(), 1, 1), Recipients: []mail.Recipient{{Address: address("alias@machine.test")}}}
+	for _, waiting := range []bool{true, false} {
+		want := 250
+		if waiting {
+			want = 451
+		}
+		s := h.agent.Deliver(t.Context(), Message{Envelope: env, Content: mail.Bytes(letter), Waiting: waiting})
+		if s[0].Code != want || waiting && len(shop.jobs) > 0 {
+			t.Errorf("while a client waits (%t): %v, ran %q", waiting, s[0], shop.jobs)
+		}
+	}
+	if len(shop.jobs) != 1 || len(h.inbox("bob@north.test")) != 1 {
+		t.Errorf("ran %q, bob has %d", shop.jobs, len(h.inbox("bob@north.test")))
+	}
+}
+
 // While one target has to wait, the recipient does; a program that has the message gets it once.
 func TestRepeatRunsNoProgramTwice(t *testing.T) {
 	h := newHouse(t, memkv.New())
