@@ -85,7 +85,7 @@ func (q *Queue) load(ctx context.Context, e *Entry) (mail.Bytes, error) {
 	var content []byte
 	var err error
 	if e.content.blob != "" {
-		content, err = q.loadBlob(ctx, e)
+		content, err = q.loadBlob(ctx, e, e.Size)
 	} else {
 		content, err = q.loadBody(ctx, e)
 	}
@@ -113,7 +113,8 @@ func (q *Queue) loadBody(ctx context.Context, e *Entry) (content []byte, err err
 	return content, err
 }
 
-func (q *Queue) loadBlob(ctx context.Context, e *Entry) ([]byte, error) {
+// loadBlob returns the first bytes of the content of e.
+func (q *Queue) loadBlob(ctx context.Context, e *Entry, size int64) ([]byte, error) {
 	r, err := q.blobs.Open(ctx, e.content.blob)
 	if errors.Is(err, blob.ErrNotFound) {
 		return nil, fmt.Errorf("%w: its blob is missing", kv.ErrCorrupt)
@@ -125,7 +126,7 @@ func (q *Queue) loadBlob(ctx context.Context, e *Entry) ([]byte, error) {
 	if r.Size() != e.Size {
 		return nil, fmt.Errorf("%w: its blob has %d bytes, not %d", kv.ErrCorrupt, r.Size(), e.Size)
 	}
-	content := make([]byte, e.Size)
+	content := make([]byte, size)
 	if n, err := r.ReadAt(content, 0); n < len(content) {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ func (q *Queue) writeReport(ctx context.Context, ch *change) error {
 	if len(r.recipients) == 0 {
 		return nil
 	}
-	content, err := q.load(ctx, e)
+	content, err := q.loadToReport(ctx, e)
 	if err != nil { // a report without the header is better than none
 		q.log.Warn("queue: reporting without the original", "qid", e.ID, "err", err)
 	}
@@ -126,11 +126,27 @@ func (r *report) any(a action) bool {
 
 // returns tells whether the whole message goes back: it failed, RET=FULL, and it is not too large.
 func (r *report) returns() bool {
-	return r.entry.Envelope.Ret == mail.RetFull && r.any(failed) && len(r.content) <= maxReturned
+	return r.entry.whole() && r.any(failed)
 }
 
 func (r *report) original() message.Header {
 	return message.Parse(header(r.content)).Header
+}
+
+// whole tells whether reports that e failed return all of it.
+func (e *Entry) whole() bool { return e.Envelope.Ret == mail.RetFull && e.Size <= maxReturned }
+
+// loadToReport returns as much of the content as a report may quote: of a large message that is not
+// returned whole, its begin.
+func (q *Queue) loadToReport(ctx context.Context, e *Entry) (mail.Bytes, error) {
+	if e.content.blob == "" || e.whole() || e.Size <= maxHeader {
+		return q.load(ctx, e)
+	}
+	content, err := q.loadBlob(ctx, e, maxHeader)
+	if err != nil {
+		return nil, fmt.Errorf("queue: header of %s: %w", e.ID, err)
+	}
+	return content, nil
 }
 
 // header returns the header section of content without the empty line.

@@ -103,6 +103,9 @@ func serveLong(t *testing.T, dir string, entries int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { q.Run(ctx, g, map[string]Agent{"grey": g}) })
+	for q.Destinations() == nil {
+		time.Sleep(time.Millisecond)
+	}
 	_, err := q.Put(ctx, envelope("ann@north.test", "fresh@south.test"), fourKB())
 	must(t, err)
 	<-g.done
