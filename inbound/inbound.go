@@ -158,7 +158,7 @@ func (p *Policy) takeOver(ctx context.Context, how Taking, m *Message) ([]error,
 		answers[i] = mail.StatusOf(nil)
 	}
 	if len(sorted.ours) > 0 {
-		p.deliver(ctx, m, prefix, sorted.ours, answers)
+		p.deliver(ctx, how, m, prefix, sorted.ours, answers)
 	}
 	if how.Each {
 		return p.takeEach(ctx, m, prefix, sorted.others, answers)
@@ -176,11 +176,11 @@ func (p *Policy) takeOver(ctx context.Context, how Taking, m *Message) ([]error,
 }
 
 // deliver is the fast path. It sets the answers of the given recipients.
-func (p *Policy) deliver(ctx context.Context, m *Message, prefix []byte, ours []int, answers []*mail.Status) {
+func (p *Policy) deliver(ctx context.Context, how Taking, m *Message, prefix []byte, ours []int, answers []*mail.Status) {
 	env := *m.Envelope
 	env.Recipients = choose(env.Recipients, ours)
 	got := p.local.Deliver(ctx, local.Message{
-		Envelope: env, Prefix: prefix, Content: mail.Bytes(m.Content), MessageID: m.messageID, Fresh: true,
+		Envelope: env, Prefix: prefix, Content: mail.Bytes(m.Content), MessageID: m.messageID, Fresh: true, Waiting: !how.Each,
 	})
 	for n, i := range ours {
 		answers[i] = got[n]
