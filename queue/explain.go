@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"posthaste/mail"
+	replies "posthaste/reply"
 )
 
 // text writes the part for people: what happened, why, whose matter it is, what to do, which message,
@@ -124,57 +125,34 @@ const (
 	recipients = "the recipient."
 	theirs     = "the recipient's mail system, or its postmaster."
 	ours       = "the postmaster of this mail system."
+	nobodys    = "nobody needs to: time will do."
 )
 
-// explanations go by enhanced code (RFC 3463): the longest prefix after the class counts.
-var explanations = map[string]explanation{
-	"1.1":  {"there is no such address.", senders, "check the part before the @ for typing errors, or ask the recipient for the right address."},
-	"1.2":  {"there is no mail system for the part after the @.", senders, "check the part after the @ for typing errors."},
-	"1.3":  {"the address is not written as addresses are.", senders, "check the address for typing errors."},
-	"1.6":  {"the recipient has moved and left no new address.", recipients, "ask the recipient for the new address."},
-	"1.7":  {"the recipient's system does not accept the sender's address.", senders, "check the sender's address in your mail program."},
-	"1.8":  {"the recipient's system does not accept the sender's domain.", senders, "ask your postmaster to check the DNS of your domain."},
-	"1.10": {"the domain accepts no mail at all.", senders, "check the part after the @; the owner of that domain says that it receives no mail."},
-	"1":    {"something is wrong with the address.", senders, "check the address."},
-	"2.1":  {"the recipient's mailbox is switched off.", recipients, "reach the recipient in another way."},
-	"2.2":  {"the recipient's mailbox is full.", recipients, "tell the recipient in another way, or try again later."},
-	"2.3":  {"the message is larger than the recipient may receive.", senders, "send it smaller, or put large files elsewhere and send a link."},
-	"2":    {"the recipient's mailbox does not take the message.", recipients, "reach the recipient in another way."},
-	"3.4":  {"the message is larger than the recipient's mail system accepts.", senders, "send it smaller, or put large files elsewhere and send a link."},
-	"3":    {"the recipient's mail system has a problem or does not accept mail now.", theirs, "try again later, or tell the recipient in another way."},
-	"4.1":  {"the recipient's mail system could not be reached.", theirs, "check the part after the @; if it is right, try again later."},
-	"4.2":  {"the connection to the recipient's mail system broke.", theirs, "try again later."},
-	"4.3":  {"the DNS did not tell where mail for this domain goes.", theirs, "try again later."},
-	"4.6":  {"the message went round in a circle between mail systems.", theirs, "tell the postmaster of the recipient's domain; a forwarding leads back to itself."},
-	"4.7":  {"we tried for days, and the recipient's mail system never took it.", theirs, "tell the recipient in another way, or try again later."},
-	"4":    {"the way to the recipient's mail system did not work.", theirs, "try again later."},
-	"6.7":  {"an address has characters that a mail system on the way cannot handle.", theirs, "use an address of plain letters, if the recipient has one."},
-	"6":    {"the message has a form that the recipient's mail system cannot take.", senders, "send it in a simpler form."},
-	"7.1":  {"the recipient's mail system refuses the message by its rules.", theirs, "read its answer below; if you think it is wrong, tell the recipient in another way."},
-	"7":    {"the recipient's mail system refuses the message for reasons of security or policy.", theirs, "read its answer below; it may name what to change or whom to ask."},
+// whose says who can help.
+var whose = map[replies.Who]string{
+	replies.Sender: senders, replies.Recipient: recipients, replies.TheirAdmin: theirs, replies.OurAdmin: ours, replies.Nobody: nobodys,
 }
 
-// explain puts a status in plain words. later says that it is not the last word.
+// explain puts a status in plain words, those of `posthaste explain reply`. later says that it is not
+// the last word.
 func explain(s *mail.Status, later bool) explanation {
-	var detail string
-	if len(s.Enhanced) > 2 {
-		detail = s.Enhanced[2:]
+	text := s.Text
+	if s.Peer == "" {
+		text = "" // our own words need no guessing
 	}
-	subject, _, _ := strings.Cut(detail, ".")
-	e, ok := explanations[detail]
-	if !ok {
-		e, ok = explanations[subject]
+	a := replies.Explain(s.Code, s.Enhanced, text)
+	e := explanation{what: a.Meaning, whose: whose[a.Who], remedy: strings.Join(a.Do, " ")}
+	if a.Who == replies.OurAdmin {
+		e.remedy = "Show this report to your postmaster, who can do this: " + e.remedy
 	}
-	if !ok {
-		e = explanation{"the recipient's mail system refused it.", theirs, "read its answer below."}
+	known := strings.HasPrefix(a.Rule, "x.") || s.Peer == ""
+	if later && known && s.Peer != "" && a.Class != replies.Network {
+		e.what = "The recipient's mail system asks to try again later."
 	}
-	if later && s.Peer != "" && subject != "4" {
-		e.what = "the recipient's mail system asks to try again later."
-	}
-	if s.Peer == "" && e.whose == theirs && (subject == "3" || subject == "7") {
+	if s.Peer == "" && e.whose == theirs && a.Class != replies.Network && a.Class != replies.Unknown {
 		e.whose = ours
-		e.what = strings.Replace(e.what, "the recipient's mail system", "this mail system", 1)
-		e.remedy = "ask the postmaster of this mail system."
+		e.what = strings.Replace(e.what, "The recipient's mail system", "This mail system", 1)
+		e.remedy = "Ask the postmaster of this mail system."
 	}
 	return e
 }

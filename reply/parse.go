@@ -39,8 +39,8 @@ func Parse(text string) (*mail.Status, error) {
 		rest = joinLines(rest, code)
 	}
 	s.Text = strings.TrimSpace(rest)
-	if s.Enhanced != "" && s.Code < 300 && s.Enhanced[0] != '2' {
-		s.Enhanced = ""
+	if s.Enhanced != "" && (s.Enhanced[0] == '2') != (s.Code < 400) {
+		s.Enhanced = "" // a success and a failure at once: the number counts
 	}
 	return s, nil
 }
