@@ -2,7 +2,6 @@ package queue
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -49,12 +48,6 @@ type scheduler struct {
 	shapes       map[shapeKey]shape // what shaping says, remembered
 }
 
-// A shapeKey is what a shape depends on.
-type shapeKey struct{ destination, domain string }
-
-// maxShapes bounds the shapes that are remembered.
-const maxShapes = 20_000
-
 const (
 	// startWindow is how many deliveries start at a destination that we know nothing of.
 	startWindow = 5
@@ -72,43 +65,6 @@ const (
 	// smallShare: this part of jobs and windows is left to small mail.
 	smallShare = 4
 )
-
-// A task is some recipients of one entry that go the same way at the same time.
-type task struct {
-	record     *record
-	recipients []int // indexes into the entry's
-	route      Route // without Agent while the way is sought
-	limit      int   // deliveries at the same time at its destination, 0: the default
-	sender     string
-	from       mail.ReversePath
-	priority   int8
-	size       int64
-	urgent     bool // an operator wants it now: a suspension does not hold it
-
-	// Of the scheduler:
-	large   bool
-	to      *destination
-	account *account
-	source  *meter
-	started time.Time
-}
-
-func (t *task) finding() bool { return t.route.Agent == "" }
-
-// A refusal is why a task cannot wait in memory, and until when.
-type refusal struct {
-	answer *mail.Status
-	until  time.Time // zero: as after an attempt
-}
-
-// An account is what the scheduler knows of a sender.
-type account struct {
-	from  mail.ReversePath // of its first task
-	gate  gate
-	meter meter
-	tasks int // that wait or run
-	used  time.Time
-}
 
 func newScheduler(l Limits, p Policy, sh *shaping) *scheduler {
 	s := &scheduler{
@@ -147,27 +103,6 @@ func (s *scheduler) add(t *task, key string, now time.Time) *refusal {
 	s.push(t, d)
 	s.enqueue(d)
 	return nil
-}
-
-func (s *scheduler) shapeOf(route Route) shape {
-	key := shapeKey{route.Destination, route.Domain}
-	sh, ok := s.shapes[key]
-	if !ok {
-		if len(s.shapes) >= maxShapes {
-			clear(s.shapes)
-		}
-		sh = s.shaping.of(route)
-		s.shapes[key] = sh
-	}
-	return sh
-}
-
-// batch returns how many recipients a task over route may have: no more than start at once by its rate.
-func (s *scheduler) batch(route Route, most int) int {
-	if r := s.shapeOf(route).rate; r.Recipients {
-		return min(most, r.burst())
-	}
-	return most
 }
 
 // destination returns that of key, as the shaping rules divide it.
@@ -454,143 +389,6 @@ func (s *scheduler) release(t *task) {
 	s.out[d.side()]--
 	for _, other := range opened {
 		s.enqueue(other)
-	}
-}
-
-// An outcome is what a delivery tells of its destination.
-type outcome struct {
-	failed bool         // it speaks of the host, not of a recipient
-	answer *mail.Status // when failed, or with reply
-	reply  *Reply       // what a shaping rule asks for, or nil
-}
-
-// done takes back t with what became of it. It returns the tasks that waited where nothing may start
-// for a while now.
-func (s *scheduler) done(t *task, o outcome, now time.Time) []*task {
-	d := t.to
-	s.release(t)
-	d.used, d.moved = now, now
-	d.mean += (now.Sub(t.started).Seconds() - d.mean) / 8
-	var back []*task
-	s.reside(d, func() {
-		d.slow = d.mean > slowAfter.Seconds()
-		switch {
-		case o.reply != nil && (o.reply.Action == Slow || o.reply.Action == Suspend):
-			back = s.shape(d, o, now)
-		case o.failed:
-			back = s.failure(d, o.answer, now)
-		default:
-			d.failures, d.proven, d.suspended = 0, true, time.Time{}
-			d.window = min(max(d.window, 1)+1/max(d.window, 1), float64(d.limit(s.limits)))
-		}
-	})
-	s.enqueue(d)
-	return back
-}
-
-// shape does what a rule says of an answer. The host lives: it is neither suspended for failing nor
-// does its window grow.
-func (s *scheduler) shape(d *destination, o outcome, now time.Time) []*task {
-	d.proven = true
-	why := &mail.Status{
-		Code: 451, Enhanced: "4.3.2",
-		Text: fmt.Sprintf("%s; the answer was: %s", o.reply.reason(), o.answer), Peer: o.answer.Peer,
-	}
-	if o.reply.Action == Slow {
-		d.pool.slowDown(o.reply, why, now)
-		d.window = max(1, min(d.window, float64(d.limit(s.limits))))
-		return nil
-	}
-	d.pool.suspended, d.pool.why = now.Add(o.reply.lasts()), why
-	var back []*task
-	for _, other := range s.destinations {
-		if other.pool == d.pool {
-			back = append(back, s.drain(other)...)
-		}
-	}
-	return back
-}
-
-// reside does fn, which may change the side of d.
-func (s *scheduler) reside(d *destination, fn func()) {
-	before := d.side()
-	fn()
-	after := d.side()
-	if after == before {
-		return
-	}
-	s.out[before] -= d.busy
-	s.out[after] += d.busy
-	d.ticket = 0
-	s.enqueue(d)
-}
-
-// cancel takes back t, which next returned and which did not run.
-func (s *scheduler) cancel(t *task) {
-	s.release(t)
-	for m := range t.meters {
-		m.refund(m.rate.cost(len(t.recipients)))
-	}
-	s.enqueue(t.to)
-}
-
-func (s *scheduler) failure(d *destination, answer *mail.Status, now time.Time) []*task {
-	d.window--
-	d.proven = false
-	if d.window >= 1 {
-		return nil
-	}
-	d.window = 0
-	if now.Before(d.suspended) {
-		return nil // another of the same moment has suspended it
-	}
-	d.failures++
-	d.last = answer
-	pause := s.policy.wait(d.failures, 0.5)
-	if d.finding {
-		pause = min(pause, maxRoutePause)
-	}
-	d.suspended = now.Add(pause)
-	return s.drain(d)
-}
-
-func (s *scheduler) drain(d *destination) []*task {
-	back := d.drain()
-	for _, t := range back {
-		s.pulled(t)
-	}
-	return back
-}
-
-// sweep forgets what was idle for long, and marks the destinations where deliveries hang.
-func (s *scheduler) sweep(now time.Time) {
-	for key, d := range s.destinations {
-		if d.busy > 0 && !d.slow && now.Sub(d.moved) > slowAfter {
-			s.reside(d, func() { d.slow = true })
-		}
-		if until, _ := d.until(now); d.busy == 0 && d.waiting == 0 && now.Sub(d.used) > forgetAfter && until.IsZero() {
-			d.ticket, d.parked = 0, time.Time{}
-			delete(s.destinations, key)
-		}
-	}
-	for sender, a := range s.senders {
-		if a.tasks == 0 && now.Sub(a.used) > forgetAfter && !a.meter.full.After(now) {
-			delete(s.senders, sender)
-		}
-	}
-	s.sweepPools(now)
-}
-
-// sweepPools forgets the pools of destinations that were all forgotten.
-func (s *scheduler) sweepPools(now time.Time) {
-	used := map[*pool]bool{}
-	for _, d := range s.destinations {
-		used[d.pool] = true
-	}
-	for key, p := range s.pools {
-		if !used[p] && !p.suspended.After(now) && !p.slowed.After(now) && !p.meter.full.After(now) {
-			delete(s.pools, key)
-		}
 	}
 }
 

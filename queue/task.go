@@ -1,0 +1,44 @@
+package queue
+
+import (
+	"time"
+
+	"posthaste/mail"
+)
+
+// A task is some recipients of one entry that go the same way at the same time.
+type task struct {
+	record     *record
+	recipients []int // indexes into the entry's
+	route      Route // without Agent while the way is sought
+	limit      int   // deliveries at the same time at its destination, 0: the default
+	sender     string
+	from       mail.ReversePath
+	priority   int8
+	size       int64
+	urgent     bool // an operator wants it now: a suspension does not hold it
+
+	// Of the scheduler:
+	large   bool
+	to      *destination
+	account *account
+	source  *meter
+	started time.Time
+}
+
+func (t *task) finding() bool { return t.route.Agent == "" }
+
+// A refusal is why a task cannot wait in memory, and until when.
+type refusal struct {
+	answer *mail.Status
+	until  time.Time // zero: as after an attempt
+}
+
+// An account is what the scheduler knows of a sender.
+type account struct {
+	from  mail.ReversePath // of its first task
+	gate  gate
+	meter meter
+	tasks int // that wait or run
+	used  time.Time
+}
