@@ -73,7 +73,7 @@ func (cfg *Config) command(control *os.File) (*exec.Cmd, error) {
 	cmd := exec.Command(ownBinary, roleHelper)
 	cmd.Args[0] = "posthaste: helper"
 	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=" + searchPath}
+	cmd.Env = []string{"PATH=" + searchPath, endAtOnce}
 	cmd.Stdin = bytes.NewReader(lists)
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{control}

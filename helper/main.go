@@ -10,6 +10,8 @@ const (
 	ownBinary  = "/proc/self/exe" // also where the file was replaced, or its folder is closed to the user
 	roleHelper = "-helper-process-"
 	roleChild  = "-helper-child-"
+
+	endAtOnce = "GORACE=atexit_sleep_ms=0" // a build that looks for races waits a second otherwise
 )
 
 // Main does what this process was started for, and ends it, where that is to be a helper. In any other

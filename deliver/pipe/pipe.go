@@ -121,7 +121,6 @@ func (a *Agent) run(ctx context.Context, p *pipe, env *mail.Envelope, rcpts []ma
 	status := result.Status()
 	if status.OK() && !p.has('X') {
 		status.Enhanced = "2.1.9" // RFC 5248: passed on to what reports no more
-		status.Peer = "pipe " + p.Name
 	}
 	return status
 }
