@@ -176,6 +176,9 @@ func (u *Users) forward(ctx context.Context, user User, address mail.Address) (d
 	if errors.Is(err, fs.ErrNotExist) {
 		return directory.Target{}, nil
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return directory.Target{}, fmt.Errorf("unix: %w: whether %s forwards cannot be told, so the mail waits; let posthaste look into the home, or follow no forwards", err, user.Name)
+	}
 	if err != nil && !errors.Is(err, source.ErrUnsafe) {
 		return directory.Target{}, fmt.Errorf("unix: the forward of %s: %w", user.Name, err)
 	}

@@ -1,6 +1,15 @@
 package unix
 
-import "testing"
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"posthaste/directory/aliasmap"
+	"posthaste/mail"
+)
 
 func TestConfigIsChecked(t *testing.T) {
 	for claim, cfg := range map[string]Config{
@@ -28,4 +37,28 @@ func FuzzPasswd(f *testing.F) {
 			}
 		}
 	})
+}
+
+// denied is a Reader without rights.
+type denied struct{}
+
+func (denied) ReadForward(context.Context, User, string) ([]byte, error) {
+	return nil, fs.ErrPermission
+}
+
+func TestForwardThatCannotBeReadIsTemporary(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "passwd")
+	if err := os.WriteFile(file, []byte("ann:x:1000:1000::/home/ann:/bin/sh\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for forward, want := range map[string]bool{"": true, "none": false} {
+		u, err := New(Config{Names: aliasmap.Names{Domains: []string{"host.test"}}, Users: []string{"ann"}, Passwd: file, Forward: forward, Reader: denied{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = u.Find(t.Context(), mail.Address{Local: "ann", Domain: "host.test"})
+		if (err != nil) != want || err != nil && !mail.StatusOf(err).Temporary() {
+			t.Errorf("forward %q: %v; want an error: %t", forward, err, want)
+		}
+	}
 }
