@@ -181,9 +181,9 @@ func TestResolverOutageBouncesNothing(t *testing.T) {
 		n.out = false
 		n.mu.Unlock()
 		time.Sleep(15 * time.Minute)
+		stop()
 		if len(n.took) != 1200 || n.reports != 0 {
 			t.Errorf("15 minutes after the outage %d of 1200 are delivered, with %d reports", len(n.took), n.reports)
 		}
-		stop()
 	})
 }
