@@ -406,6 +406,8 @@ func TestClockJumps(t *testing.T) {
 				t.Errorf("jump of %v: %d attempts in ten minutes", jump, n)
 			}
 			time.Sleep(4 * time.Hour)
+			cancel()
+			must(t, <-done)
 			failed := 0
 			for _, job := range w.jobs {
 				if job.Envelope.From.Null() && strings.Contains(string(job.Content.Bytes()), "Action: failed") {
@@ -421,8 +423,6 @@ func TestClockJumps(t *testing.T) {
 			if delivered != 50 || failed != 0 {
 				t.Errorf("jump of %v: %d of 50 delivered, %d reported as failed, %d left", jump, delivered, failed, w.size())
 			}
-			cancel()
-			must(t, <-done)
 		})
 	}
 }
