@@ -74,7 +74,10 @@ type TLS struct {
 
 // DNS says whom to ask for names.
 type DNS struct {
-	Servers []string `toml:"servers" doc:"Recursive resolvers as address or address:port. Empty: those of the system."`
+	Servers  []string `toml:"servers" doc:"Recursive resolvers as address or address:port. Empty: those of the system."`
+	Trusted  []string `toml:"trusted" doc:"Servers besides those on loopback whose DNSSEC verdict is believed: validating resolvers over a path that nobody can write to."`
+	Validate string   `toml:"validate" default:"auto" oneof:"auto on off" doc:"Prove answers by DNSSEC, which DANE needs. auto: not, with a warning, where the servers leave out signatures."`
+	Anchors  []string `toml:"anchors" doc:"Trust anchors of DNSSEC as DS or DNSKEY records. Empty: those of the root, built in."`
 }
 
 // SMTP bounds and tunes the sessions of services mx, submission, submissions and lmtp.
@@ -82,6 +85,13 @@ type SMTP struct {
 	MaxSize       Size           `toml:"max_size" default:"50MiB" min:"64KiB" max:"2GiB" doc:"Largest message taken, announced as SIZE (RFC 1870)."`
 	MaxRecipients int            `toml:"max_recipients" default:"1000" min:"100" max:"100000" doc:"Most recipients of one message; more are answered 452 (RFC 5321 section 4.5.3.1.8)."`
 	BareLF        string         `toml:"bare_lf" default:"reject" oneof:"reject accept" doc:"A CR or LF that stands alone in DATA: reject refuses the message after its true end, accept turns each into CRLF. Never does it end DATA."`
+	MaxMessages   int            `toml:"max_messages" default:"0" min:"0" max:"1000000" doc:"Most messages in one session, announced as LIMITS MAILMAX (RFC 9422). 0: any number."`
+	MaxHold       Duration       `toml:"max_hold" default:"30d" min:"1m" max:"365d" doc:"How far ahead users may ask for release (FUTURERELEASE, RFC 4865)."`
+	MinDeliverBy  Duration       `toml:"min_deliver_by" default:"0s" min:"0s" max:"1d" doc:"Least time that a sender may give us before a message is to be returned (DELIVERBY, RFC 2852)."`
+	VRFY          bool           `toml:"vrfy" default:"false" doc:"Answer VRFY of clients that are trusted or logged in. Others always hear 252."`
+	ETRN          bool           `toml:"etrn" default:"false" doc:"Offer ETRN (RFC 1985) for relay domains to clients of relay.networks and those that access rules of stage etrn permit."`
+	RejectEarly   bool           `toml:"reject_early" default:"false" doc:"Refuse clients by access rules of stage client and helo at once, not at RCPT, where the log learns whom their mail was for."`
+	XClientHosts  []netip.Prefix `toml:"xclient_hosts" doc:"Hosts that may speak for others by XCLIENT, such as a proxy in front."`
 	LMTPNetworks  []netip.Prefix `toml:"lmtp_networks" default:"127.0.0.0/8 ::1/128" doc:"Networks that may use service lmtp, which asks for no login."`
 	ProxyNetworks []netip.Prefix `toml:"proxy_networks" doc:"Load balancers that must begin each connection to a listener with proxy = true with a PROXY header (v1 or v2)."`
 }

@@ -7,13 +7,16 @@ import "net/netip"
 type Table struct {
 	Name        string   `toml:"name" required:"true" doc:"Name of the table, as in sql:NAME. Required."`
 	Type        string   `toml:"type" oneof:"sql ldap http" doc:"What is asked: sql, ldap or http. Required."`
-	URL         string   `toml:"url" required:"true" doc:"Whom to ask: postgres://user@host/db or mysql://user@host/db (sql), ldap://host, ldaps://host or ldapi:///path (ldap), https://host/path?key=%s (http). Required."`
-	Query       string   `toml:"query" doc:"SQL whose first column is the answer; LDAP filter. %s is the key, %u its local-part, %d its domain; they are bound or escaped, never spliced in."`
+	URL         string   `toml:"url" required:"true" doc:"Whom to ask: postgres://user@host/db or mysql://user@host/db, also with ?socket=/path or ?tls=true (sql), ldap://host, ldaps://host or ldapi:///path (ldap), https://host/path?key=%s (http). Required."`
+	Query       string   `toml:"query" doc:"SQL whose columns and rows, joined by commas, are the answer; LDAP filter. %s is the key, %u its local-part, %d its domain, %% a percent sign; they are bound or escaped, never spliced in."`
 	Base        string   `toml:"base" doc:"Entry of the LDAP directory to search below."`
+	Scope       string   `toml:"scope" default:"sub" oneof:"sub one base" doc:"How far below base an LDAP search goes: sub, one or base."`
 	Attribute   string   `toml:"attribute" doc:"LDAP attribute whose values are the answer."`
 	User        string   `toml:"user" doc:"Distinguished name to bind as (ldap), or user name (http, sql)."`
 	Password    string   `toml:"password_file" doc:"File that holds the password."`
 	StartTLS    bool     `toml:"starttls" default:"false" doc:"Encrypt an ldap:// connection before anything else."`
+	CA          string   `toml:"ca" doc:"File of certificates in PEM to trust instead of the system's (ldap, http)."`
+	Cache       Size     `toml:"cache" default:"8MiB" min:"64KiB" doc:"Most memory for what is remembered."`
 	Timeout     Duration `toml:"timeout" default:"5s" min:"100ms" max:"1m" doc:"Patience with one lookup; beyond it mail waits."`
 	Connections int      `toml:"connections" default:"8" min:"1" max:"256" doc:"Most lookups at the same time."`
 	TTL         Duration `toml:"ttl" default:"1m" min:"0s" max:"1d" doc:"How long an answer is remembered."`
@@ -33,6 +36,7 @@ type Route struct {
 type Smarthost struct {
 	Name     string     `toml:"name" required:"true" doc:"Name, as in smarthost:NAME. Required."`
 	Hosts    []string   `toml:"hosts" required:"true" doc:"Hosts as host or host:port, tried in this order. Required."`
+	Port     int        `toml:"port" default:"0" min:"0" max:"65535" doc:"Port of hosts that name none. 0: 465 with tls = \"implicit\", 587 with a username, else 25."`
 	MX       bool       `toml:"mx" default:"false" doc:"hosts are domains whose mail exchangers are meant."`
 	TLS      string     `toml:"tls" default:"verified" oneof:"plaintext opportunistic encrypted verified implicit" doc:"Encryption: plaintext (never), opportunistic (where it works), encrypted (always, any certificate), verified (always, with a certificate of the host's name), implicit (verified, from the first byte; customary port 465)."`
 	Username string     `toml:"username" doc:"Name to log in with. Empty: no login."`
@@ -46,7 +50,7 @@ type Relay struct {
 	Networks   []netip.Prefix `toml:"networks" doc:"Clients of service mx that may send to anybody without a login."`
 	Domains    []string       `toml:"domains" doc:"Tables of domains that we take mail for and pass on, besides those added with domain add --relay; the value does not matter."`
 	Recipients []string       `toml:"recipients" doc:"Tables of the known recipients of relay domains (user@domain, @domain). Empty: ask the primary host, see verify."`
-	Verify     string         `toml:"verify" default:"call-ahead" oneof:"call-ahead off" doc:"For recipients of relay domains that no table of recipients knows of: call-ahead asks the primary host and remembers its answer; off takes them all, and what the primary refuses later comes back to its sender."`
+	Verify     string         `toml:"verify" default:"call-ahead" oneof:"call-ahead off" doc:"For recipients of relay domains that no table of recipients knows of: call-ahead asks the primary host and remembers its answer; off takes them all where recipients names no table, and what the primary refuses later comes back to its sender; where it names one, who is not in it is refused."`
 	Unverified string         `toml:"unverified" default:"accept" oneof:"accept defer" doc:"When the primary cannot be asked: accept, as a backup MX must, or defer (450)."`
 	Transport  string         `toml:"transport" default:"mx" doc:"Transport of relay domains that no transport table decides: mx goes to the exchangers of better preference than ours."`
 	Expire     Duration       `toml:"expire" default:"30d" min:"1h" max:"60d" doc:"How long mail for relay domains waits for the primary to come back."`
@@ -54,8 +58,9 @@ type Relay struct {
 
 // An Access is a rule about who may send what.
 type Access struct {
-	Stage string `toml:"stage" oneof:"client helo sender recipient" doc:"What is looked up: client (address, network or confirmed name), helo, sender or recipient. Required."`
-	Table string `toml:"table" required:"true" doc:"Table to action: permit, reject TEXT, defer TEXT, discard, hold, dunno, or a reply as \"550 5.7.1 TEXT\". Required."`
+	Stage   string `toml:"stage" oneof:"client helo sender recipient etrn" doc:"What is looked up: client (address, network or confirmed name), helo, sender, recipient, or the domain of ETRN. Required."`
+	Table   string `toml:"table" required:"true" doc:"Table to action: permit, reject TEXT, defer TEXT, discard, hold, dunno, or a reply as \"550 5.7.1 TEXT\". Permit ends the rules of its stage; it never grants relaying. Required."`
+	Default string `toml:"default" doc:"The action where the table has no entry. Empty: the next rule."`
 }
 
 // Alias says what besides the directory gives addresses their meaning.
@@ -68,9 +73,9 @@ type Alias struct {
 
 // Unix makes users of the system local recipients.
 type Unix struct {
-	Users   []string `toml:"users" doc:"Users of the system that get mail here, or \"*\" for root and all from min_uid up. Empty: none."`
+	Users   []string `toml:"users" doc:"Users of the system that get mail here, or \"*\" for all from min_uid up. root gets none unless it is named. Empty: none."`
 	MinUID  int      `toml:"min_uid" default:"1000" min:"1" max:"2000000000" doc:"Least user ID that \"*\" means."`
-	Mailbox string   `toml:"mailbox" default:"/var/mail/%u" doc:"Where their mail goes: an mbox file, or a Maildir when it ends in /; %u is the user, %h the home."`
+	Mailbox string   `toml:"mailbox" default:"/var/mail/{user}" doc:"Where their mail goes: an mbox file, or a Maildir when it ends in /; {user} stands for the name, ~/ at the start for the home."`
 	Forward bool     `toml:"forward" default:"true" doc:"Follow the file ~/.forward of each user, where nobody else can write it."`
 	Trusted []string `toml:"trusted" doc:"Users besides root that may name any sender with sendmail -f."`
 }
@@ -154,7 +159,8 @@ type TLSPolicy struct {
 
 // TLSRPT reports about TLS to those who ask for it.
 type TLSRPT struct {
-	From    string `toml:"from" doc:"Sender of daily reports about TLS failures (RFC 8460). Empty: none are sent."`
-	Contact string `toml:"contact" doc:"Address that reports name for questions. Empty: from."`
-	Receive string `toml:"receive" doc:"Address of ours whose mail is read as reports of others about us; see posthaste tlsrpt."`
+	From         string `toml:"from" doc:"Sender of daily reports about TLS failures (RFC 8460). Empty: none are sent."`
+	Organization string `toml:"organization" doc:"Who reports, by name. Empty: the domain of from."`
+	Contact      string `toml:"contact" doc:"Address that reports name for questions. Empty: from."`
+	Receive      string `toml:"receive" doc:"Address of ours whose mail is read as reports of others about us; see posthaste tlsrpt."`
 }

@@ -67,7 +67,7 @@ func TestPeopleAreTold(t *testing.T) {
 	if err := Run(t.Context(), Options{Once: true, Break: "user-unknown", Out: &out}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Broken on purpose", "queued for 1 recipient", "550 5.1.1", "What happened: there is no such address."} {
+	for _, want := range []string{"Broken on purpose", "queued for 1 recipient", "550 5.1.1", "What happened: There is no such address."} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

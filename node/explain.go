@@ -53,7 +53,7 @@ func (w *walk) follow(ctx context.Context, to mail.Address) {
 		return
 	}
 	w.seen[to] = true
-	target, err := w.plan.node.directory.Resolve(ctx, to)
+	target, err := w.plan.people.Resolve(ctx, to)
 	if err != nil {
 		w.ways = append(w.ways, admin.Way{Address: to, Problem: err.Error()})
 		return

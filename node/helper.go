@@ -49,7 +49,7 @@ func helperConfig(c *config.Config, n *Node) helper.Config {
 		}
 	}
 	if len(c.Unix.Users) > 0 {
-		h.Files = append(h.Files, strings.NewReplacer("%u", "*", "%h", "~").Replace(c.Unix.Mailbox))
+		h.Files = append(h.Files, strings.ReplaceAll(c.Unix.Mailbox, "{user}", "*"))
 	}
 	return h
 }

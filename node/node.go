@@ -29,12 +29,15 @@ import (
 	"posthaste/cert"
 	"posthaste/config"
 	"posthaste/deliver/remote"
+	"posthaste/deliver/remote/mtasts"
+	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/directory"
 	"posthaste/dns"
 	"posthaste/helper"
 	"posthaste/kv"
 	"posthaste/popd"
 	"posthaste/queue"
+	"posthaste/smtp"
 	"posthaste/smtpd"
 	"posthaste/store"
 	"posthaste/trace"
@@ -84,6 +87,9 @@ type Node struct {
 	trace     *trace.Log
 	queue     *queue.Queue
 	locks     *popd.Locks
+	mtasts    *mtasts.Cache
+	tlsCounts *tlsrpt.Collector // nil where nobody is to be told
+	tlsInbox  *tlsrpt.Inbox
 	admin     *admin.Admin
 
 	reloading sync.Mutex // one reload at a time; held before mu
@@ -179,8 +185,18 @@ func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
 		Policy: queuePolicy(c), Limits: queueLimits(c),
 	})
 	n.locks = popd.NewLocks()
+	n.mtasts = mtasts.New(mtasts.Config{Store: n.kv, Resolver: presentNames{n}, Dial: n.options.Dial, Log: n.log})
+	n.tlsInbox = tlsrpt.NewInbox(n.kv)
+	if c.TLSRPT.From != "" {
+		from, err := smtp.ParseAddress(c.TLSRPT.From)
+		if err != nil {
+			return &config.Error{File: n.options.File, Problems: []config.Problem{c.Problem("tlsrpt.from", "%v", err)}}
+		}
+		n.tlsCounts = tlsrpt.New(tlsrpt.Config{From: from, Contact: c.TLSRPT.Contact, Organization: c.TLSRPT.Organization,
+			Hostname: c.Hostname, Store: n.kv, Queue: n.queue, Resolver: presentNames{n}, Log: n.log})
+	}
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
-		Quota: int64(c.Account.Quota), Hostname: c.Hostname, Log: n.log,
+		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, Log: n.log,
 		Reload: n.Reload, Explain: n.explain})
 	return nil
 }
@@ -220,6 +236,9 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 		err = n.startHelper(p.cfg)
 	}
 	if err == nil {
+		err = prepareDrop(p.cfg)
+	}
+	if err == nil {
 		err = n.giveUpRoot(p.cfg)
 	}
 	var servers []server
@@ -242,6 +261,13 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 		s.group.Go(func() error { return KeepMemory(ctx) })
 	}
 	s.group.Go(func() error { return n.store.Run(ctx) })
+	s.group.Go(func() error { return n.mtasts.Run(ctx) })
+	if n.tlsCounts != nil {
+		s.group.Go(func() error { return n.tlsCounts.Run(ctx) })
+	}
+	if p.cfg.Drop.Enabled {
+		s.group.Go(func() error { return n.picker(p.cfg).Run(ctx) })
+	}
 	s.group.Go(func() error { return n.queue.Run(ctx, router{n}, n.agents()) })
 	if socket != nil {
 		s.group.Go(func() error { return n.serveAdmin(ctx, socket) })
@@ -271,20 +297,6 @@ func (n *Node) giveUpRoot(cfg *config.Config) error {
 	}
 	confine(cfg, n.options.File, n.log)
 	return nil
-}
-
-// dial returns the Dial of the options, or else one that leaves from the configured source; nil, the
-// default, where that is unset.
-func (n *Node) dial(cfg *config.Config) remote.Dial {
-	source := cfg.Remote.Source
-	if n.options.Dial != nil {
-		return n.options.Dial
-	}
-	if !source.IsValid() {
-		return nil
-	}
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: source.AsSlice()}}
-	return d.DialContext
 }
 
 func openCert(c *config.Config, log *slog.Logger) (*cert.Source, error) {

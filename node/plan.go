@@ -5,17 +5,24 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
+	"net/netip"
+	"strconv"
 
+	"posthaste/access"
 	"posthaste/cert"
 	"posthaste/config"
 	"posthaste/deliver/file"
 	"posthaste/deliver/local"
 	"posthaste/deliver/pipe"
 	"posthaste/deliver/remote"
+	"posthaste/directory"
 	"posthaste/dns"
 	"posthaste/inbound"
 	"posthaste/queue"
+	"posthaste/rewrite"
 	"posthaste/route"
+	"posthaste/srs"
 	"posthaste/submit"
 	"posthaste/table"
 )
@@ -29,9 +36,13 @@ type plan struct {
 	cert       *cert.Source
 	tls        *tls.Config
 	resolver   *dns.Resolver
+	names      *names // for DANE; nil where nothing is to be proven
 	tables     *table.Set
 	routes     *route.Router
 	shaping    queue.Shaping
+	people     *directory.Layers
+	rewriter   *rewrite.Rewriter
+	rules      *access.Rules
 	smarthosts map[string]remote.Smarthost
 	remote     *remote.Agent
 	pipes      *pipe.Agent
@@ -40,13 +51,18 @@ type plan struct {
 	inbound    *inbound.Policy
 	submit     *submit.Submitter
 
+	srs             *srs.Rewriter // nil where forwarded mail keeps its sender
+	tlsPolicies     tlsPolicies
+	relayDomains    []table.Table
+	relayRecipients []table.Table
+
 	uses int // who may still use it; guarded by Node.mu
 }
 
 // newPlan builds the plan of a configuration, with one use. All that is wrong comes at once.
 func (n *Node) newPlan(ctx context.Context, cfg *config.Config) (*plan, error) {
 	p := &plan{node: n, cfg: cfg, uses: 1}
-	for _, build := range []func(context.Context) error{p.buildNames, p.buildTables, p.buildShaping, p.buildAgents, p.buildPolicies} {
+	for _, build := range []func(context.Context) error{p.buildNames, p.buildTables, p.buildShaping, p.buildPeople, p.buildAgents, p.buildPolicies} {
 		if err := build(ctx); err != nil {
 			return nil, errors.Join(err, p.close())
 		}
@@ -112,24 +128,87 @@ func (p *plan) close() error {
 }
 
 // buildNames makes what names and proves hosts.
-func (p *plan) buildNames(context.Context) (err error) {
-	if p.cert, err = openCert(p.cfg, p.node.log); err != nil {
+func (p *plan) buildNames(ctx context.Context) (err error) {
+	c := p.cfg
+	if p.cert, err = openCert(c, p.node.log); err != nil {
 		return err
 	}
 	p.tls = p.cert.Config()
-	p.resolver, err = dns.New(dns.Config{Servers: p.cfg.DNS.Servers, Exchange: p.node.options.Exchange, Log: p.node.log})
-	return err
+	p.resolver, err = dns.New(dns.Config{Servers: c.DNS.Servers, Trusted: c.DNS.Trusted, Anchors: c.DNS.Anchors,
+		Exchange: p.node.options.Exchange, Log: p.node.log})
+	if err != nil {
+		return err
+	}
+	if c.DNS.Validate != "off" && c.TLSPolicy.DANE {
+		p.names = newNames(p.resolver, c.DNS.Validate == "on", p.node.log)
+	}
+	return nil
 }
 
 // buildAgents makes what moves mail.
 func (p *plan) buildAgents(context.Context) (err error) {
 	n, c := p.node, p.cfg
-	p.remote = remote.New(remote.Config{Hostname: c.Hostname, Resolver: p.resolver, Port: c.Remote.Port,
-		Dial: n.dial(c), Timeouts: remote.Timeouts{Connect: c.Remote.Connect.D()}, Log: n.log, Trace: n.trace})
-	p.local = local.New(local.Config{Store: n.store, Directory: n.directory, Forward: n.queue, Trace: n.trace, Log: n.log})
+	p.local = local.New(local.Config{Store: n.store, Directory: p.people, Forward: n.queue, Runner: runner{n},
+		Ledger: local.NewLedger(n.kv), SRS: p.srs, Separator: separator(c), Trace: n.trace, Log: n.log})
 	p.files = file.New(runner{n}, c.Helper.User)
 	p.pipes, err = pipe.New(runner{n}, pipes(c))
+	p.remote = remote.New(p.remoteConfig())
 	return err
+}
+
+// remoteConfig returns what the agent for other hosts goes by.
+func (p *plan) remoteConfig() remote.Config {
+	n, c := p.node, p.cfg
+	r := remote.Config{Hostname: c.Hostname, Resolver: p.resolver, Port: c.Remote.Port, OwnAddresses: ownAddresses(c),
+		Dial: n.options.Dial, Timeouts: remote.Timeouts{Connect: c.Remote.Connect.D()}, Log: n.log, Trace: n.trace}
+	if n.options.Dial == nil && c.Remote.Source.IsValid() {
+		r.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dialFrom(ctx, c.Remote.Source, network, address)
+		}
+		r.DialFrom = dialFrom
+	}
+	if len(p.tlsPolicies) > 0 {
+		r.Policies = p.tlsPolicies
+	}
+	if p.names != nil {
+		r.DANE = p.names
+	}
+	if c.TLSPolicy.MTASTS {
+		r.MTASTS = n.mtasts
+	}
+	if n.tlsCounts != nil {
+		r.TLSReports = n.tlsCounts
+	}
+	return r
+}
+
+// dialFrom opens a connection that leaves from an address of ours.
+func dialFrom(ctx context.Context, source netip.Addr, network, address string) (net.Conn, error) {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: source.AsSlice()}}
+	return d.DialContext(ctx, network, address)
+}
+
+// ownAddresses returns where we take mail from other hosts, so that a loop is seen.
+func ownAddresses(c *config.Config) []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, l := range c.Listen {
+		if l.Service != "mx" {
+			continue
+		}
+		host, port, err := net.SplitHostPort(l.Address)
+		number, err2 := strconv.ParseUint(port, 10, 16)
+		if err != nil || err2 != nil || number == 0 {
+			continue
+		}
+		ip := netip.IPv6Unspecified()
+		if host != "" {
+			if ip, err = netip.ParseAddr(host); err != nil {
+				continue
+			}
+		}
+		all = append(all, netip.AddrPortFrom(ip, uint16(number)))
+	}
+	return all
 }
 
 // pipes returns the programs that transports may name.
@@ -151,10 +230,21 @@ const maxPipeRecipients = 50
 // buildPolicies makes what decides about mail that comes.
 func (p *plan) buildPolicies(context.Context) error {
 	n, c := p.node, p.cfg
-	p.inbound = inbound.New(inbound.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Directory: n.directory, Local: p.local, Queue: n.queue,
-		Checks: []inbound.Check{inbound.Iprev{Resolver: p.resolver, Loopback: n.options.InProcess}, inbound.Helo{Hostname: c.Hostname, Loopback: n.options.InProcess}},
-		Trace:  n.trace, Log: n.log})
-	p.submit = submit.New(submit.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Owners: n.directory, Queue: n.queue,
-		Directory: n.directory, Local: p.local, MaxRecipients: c.SMTP.MaxRecipients})
+	cfg := inbound.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Directory: p.people, Local: p.local, Queue: n.queue,
+		Checks:   []inbound.Check{inbound.Iprev{Resolver: p.resolver, Loopback: n.options.InProcess}, inbound.Helo{Hostname: c.Hostname, Loopback: n.options.InProcess}},
+		Names:    p.resolver,
+		Rewriter: p.rewriter,
+		Trusted:  c.Relay.Networks, Relays: access.Relay{Domains: p.relayDomains}, Recipients: p.relayRecipients, Separator: separator(c),
+		Ways: p, NullClient: p.routes.NullClient(),
+		Trace: n.trace, Log: n.log}
+	if p.rules != nil {
+		cfg.Rules = p.rules
+	}
+	if c.Relay.Verify == "call-ahead" {
+		cfg.Verifier = inbound.NewVerifier(inbound.VerifierConfig{KV: n.kv, Prober: p, Defer: c.Relay.Unverified == "defer", Log: n.log})
+	}
+	p.inbound = inbound.New(cfg)
+	p.submit = submit.New(submit.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Owners: p.people, Queue: n.queue,
+		Directory: p.people, Local: p.local, Rewriter: p.rewriter, MaxRecipients: c.SMTP.MaxRecipients})
 	return nil
 }

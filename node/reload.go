@@ -130,6 +130,9 @@ func restartNeeded(before, after *config.Config) error {
 		{"account.separator", before.Account.Separator, after.Account.Separator},
 		{"log.format", before.Log.Format, after.Log.Format},
 		{"trace", before.Trace, after.Trace},
+		{"drop", before.Drop, after.Drop},
+		{"unix.trusted", before.Unix.Trusted, after.Unix.Trusted},
+		{"tlsrpt", before.TLSRPT, after.TLSRPT},
 		{"helper", before.Helper, after.Helper},
 		{"limits.exempt", before.Limits.Exempt, after.Limits.Exempt},
 	} {

@@ -36,7 +36,7 @@ type router struct{ node *Node }
 func (r router) Route(ctx context.Context, q queue.Query) (queue.Route, error) {
 	p := r.node.present()
 	defer p.release()
-	target, err := p.node.directory.Resolve(ctx, q.To)
+	target, err := p.people.Resolve(ctx, q.To)
 	if err != nil {
 		return queue.Route{}, err
 	}
@@ -142,7 +142,11 @@ func (p *plan) deliverLocal(ctx context.Context, job queue.Job) []*mail.Status {
 
 // deliverRemote hands the job to the hosts that were found when it was routed.
 func (p *plan) deliverRemote(ctx context.Context, job queue.Job) []*mail.Status {
-	return p.remote.Deliver(ctx, job.Envelope, job.Envelope.Recipients, job.Content, job.Route.Via.(remote.Destination))
+	env, content, err := p.rewriter.Outgoing(ctx, job.Envelope, job.Content)
+	if err != nil {
+		return all(mail.StatusOf(err), len(job.Envelope.Recipients))
+	}
+	return p.remote.Deliver(ctx, env, env.Recipients, content, job.Route.Via.(remote.Destination))
 }
 
 func (p *plan) deliverPipe(ctx context.Context, job queue.Job) []*mail.Status {
@@ -155,9 +159,14 @@ func (p *plan) deliverFile(ctx context.Context, job queue.Job) []*mail.Status {
 
 // discard takes the job and forgets it, as a transport table asks.
 func (p *plan) discard(_ context.Context, job queue.Job) []*mail.Status {
-	answers := make([]*mail.Status, len(job.Envelope.Recipients))
+	return all(mail.NewStatus(250, "2.1.5", "discarded, as the transport table says"), len(job.Envelope.Recipients))
+}
+
+// all answers the same for each recipient.
+func all(s *mail.Status, recipients int) []*mail.Status {
+	answers := make([]*mail.Status, recipients)
 	for i := range answers {
-		answers[i] = mail.NewStatus(250, "2.1.5", "discarded, as the transport table says")
+		answers[i] = s
 	}
 	return answers
 }

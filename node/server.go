@@ -13,11 +13,14 @@ import (
 	"strings"
 	"time"
 
+	"posthaste/auth"
 	"posthaste/config"
+	"posthaste/directory"
 	"posthaste/imapd"
 	"posthaste/inbound"
 	"posthaste/mail"
 	"posthaste/popd"
+	"posthaste/queue"
 	"posthaste/smtpd"
 	"posthaste/submit"
 )
@@ -78,18 +81,31 @@ func (n *Node) smtpServer(p *plan, mode smtpd.Mode, implicit bool, proxies []net
 		SpoolDir: filepath.Join(p.cfg.Data, spoolName), BareLF: smtpd.BareLF(p.cfg.SMTP.BareLF),
 		MaxSize: int64(p.cfg.SMTP.MaxSize), MaxRecipients: p.cfg.SMTP.MaxRecipients,
 		MaxSessions: p.cfg.Limits.Sessions, MaxPerIP: p.cfg.Limits.SessionsPerIP, Exempt: p.cfg.Limits.Exempt,
-		Proxies: proxies, Trace: n.trace, Log: n.log,
+		Proxies: proxies, XClients: p.cfg.SMTP.XClientHosts,
+		MaxMessages: p.cfg.SMTP.MaxMessages, MaxHold: p.cfg.SMTP.MaxHold.D(), MinDeliverBy: p.cfg.SMTP.MinDeliverBy.D(),
+		Trace: n.trace, Log: n.log,
+	}
+	takes := incoming{p.inbound, p.submit, mode == smtpd.LMTP}
+	if p.cfg.SMTP.VRFY {
+		c.Verify = takes
 	}
 	switch mode {
 	case smtpd.Submission:
 		c.Auth, c.Guesses, c.PlaintextAuth = n.auth, n.guesses, p.cfg.TLS.PlaintextAuth
 		users := submission{p.submit}
-		c.Senders, c.Recipients, c.Acceptor = users, users, users
+		c.Senders, c.Recipients, c.Acceptor, c.Logins = users, users, users, logins{n.directory}
 	case smtpd.LMTP:
 		c.Clients = p.cfg.SMTP.LMTPNetworks
-		c.Recipients, c.Acceptor = incoming{p.inbound, p.submit, true}, incoming{p.inbound, p.submit, true}
+		c.Recipients, c.Acceptor = takes, takes
 	default:
-		c.Recipients, c.Acceptor = incoming{p.inbound, p.submit, false}, incoming{p.inbound, p.submit, false}
+		c.Trusted = p.cfg.Relay.Networks
+		c.Recipients, c.Acceptor = takes, takes
+		if p.cfg.SMTP.ETRN {
+			c.Flush = flusher{p.inbound, n.queue}
+		}
+		if p.cfg.SMTP.RejectEarly {
+			c.Door = door{p.inbound}
+		}
 	}
 	return smtpd.New(c)
 }
@@ -147,6 +163,72 @@ func (u submission) CheckRecipient(ctx context.Context, s *smtpd.Session, _ mail
 func (u submission) Accept(ctx context.Context, s *smtpd.Session, env mail.Envelope, content mail.Content) (mail.QueueID, []error, error) {
 	id, err := u.submit.Submit(ctx, s.Identity, env, content)
 	return id, nil, err
+}
+
+// door turns clients away before they speak of mail.
+type door struct{ policy *inbound.Policy }
+
+// CheckClient asks the rules about an address.
+func (d door) CheckClient(ctx context.Context, s *smtpd.Session) error {
+	return d.policy.CheckClient(ctx, s.Origin)
+}
+
+// CheckHelo asks the rules about a name.
+func (d door) CheckHelo(ctx context.Context, s *smtpd.Session) error {
+	return d.policy.CheckHelo(ctx, s.Origin)
+}
+
+// flusher answers ETRN.
+type flusher struct {
+	policy *inbound.Policy
+	queue  *queue.Queue
+}
+
+// Flush has the mail tried that waits for a domain, when the client may ask for that.
+func (f flusher) Flush(ctx context.Context, s *smtpd.Session, domain string, below bool) (int, error) {
+	if err := f.policy.CheckFlush(ctx, s.Origin, domain); err != nil {
+		return 0, err
+	}
+	patterns := []string{domain}
+	if below {
+		patterns = append(patterns, "*."+domain)
+	}
+	var ids []mail.QueueID
+	for _, pattern := range patterns {
+		for e, err := range f.queue.List(ctx, queue.Filter{State: queue.Deferred, Domain: pattern}) {
+			if err != nil {
+				return 0, err
+			}
+			ids = append(ids, e.ID)
+		}
+	}
+	return len(ids), joinFailures(f.queue.Do(ctx, queue.Change{Verb: queue.VerbRetry}, ids))
+}
+
+// joinFailures returns what failed, but for entries that have left the queue meanwhile.
+func joinFailures(failed map[mail.QueueID]error) error {
+	var errs []error
+	for _, err := range failed {
+		if !errors.Is(err, queue.ErrNoEntry) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// logins finds accounts that a host vouches for by XCLIENT.
+type logins struct{ directory *directory.Directory }
+
+// Identify returns who a login is.
+func (l logins) Identify(ctx context.Context, login string) (auth.Identity, error) {
+	account, err := l.directory.AccountByLogin(ctx, login)
+	switch {
+	case err != nil:
+		return auth.Identity{}, err
+	case account.Disabled:
+		return auth.Identity{}, auth.ErrCredentials
+	}
+	return auth.Identity{Account: account.ID, Login: login, Address: account.Address}, nil
 }
 
 // serveAdmin offers the administrative operations on the socket in the data directory.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"posthaste/config"
 	"posthaste/deliver/remote"
@@ -18,12 +19,7 @@ import (
 func (p *plan) buildTables(context.Context) error {
 	c := p.cfg
 	var problems problems
-	set := table.Config{Log: p.node.log}
-	for i, t := range c.Tables {
-		d, err := definition(t)
-		problems.add(c, fmt.Sprintf("table[%d].password_file", i), err)
-		set.Definitions = append(set.Definitions, d)
-	}
+	set := table.Config{Log: p.node.log, Definitions: TableDefinitions(c)}
 	var err error
 	if p.tables, err = table.New(set); err != nil {
 		problems.add(c, "table[0]", err)
@@ -114,17 +110,29 @@ func hasName[T any](all []T, name string, nameOf func(T) string) bool {
 	return false
 }
 
-func definition(t config.Table) (table.Definition, error) {
-	password, err := secret(t.Password)
-	return table.Definition{
-		Name: t.Name, Type: t.Type, URL: t.URL, Query: t.Query, Base: t.Base, Attribute: t.Attribute,
-		User: t.User, Password: password, StartTLS: t.StartTLS,
-		TTL: t.TTL.D(), NegativeTTL: t.NegativeTTL.D(), StaleTTL: t.Stale.D(), Timeout: t.Timeout.D(), Parallel: t.Connections,
-	}, err
+// TableDefinitions returns the tables that c defines.
+func TableDefinitions(c *config.Config) []table.Definition {
+	all := make([]table.Definition, len(c.Tables))
+	for i, t := range c.Tables {
+		all[i] = table.Definition{
+			Name: t.Name, Type: t.Type, URL: t.URL, Query: t.Query, Base: t.Base, Scope: t.Scope, Attribute: t.Attribute,
+			User: t.User, PasswordFile: t.Password, StartTLS: t.StartTLS, CA: t.CA, CacheBytes: int64(t.Cache),
+			TTL: orNever(t.TTL), NegativeTTL: orNever(t.NegativeTTL), StaleTTL: t.Stale.D(), Timeout: t.Timeout.D(), Parallel: t.Connections,
+		}
+	}
+	return all
+}
+
+// orNever returns a time for which a table remembers; 0s in the configuration is not at all.
+func orNever(d config.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d.D()
 }
 
 func smarthost(s config.Smarthost) (remote.Smarthost, error) {
-	host := remote.Smarthost{Hosts: s.Hosts, MX: s.MX, Source: s.Source, Helo: s.Helo, Port: defaultPort(s.TLS)}
+	host := remote.Smarthost{Hosts: s.Hosts, MX: s.MX, Source: s.Source, Helo: s.Helo, Port: smarthostPort(s)}
 	var err error
 	if host.TLS, err = remote.ParseTLS(s.TLS); err != nil {
 		return host, err
@@ -140,10 +148,15 @@ func smarthost(s config.Smarthost) (remote.Smarthost, error) {
 	return host, err
 }
 
-// defaultPort returns the port of a smarthost whose host names none.
-func defaultPort(tls string) int {
-	if tls == "implicit" {
+// smarthostPort returns the port of hosts that name none: RFC 8314 section 3.3, RFC 6409 section 3.1.
+func smarthostPort(s config.Smarthost) int {
+	switch {
+	case s.Port != 0:
+		return s.Port
+	case s.TLS == "implicit":
 		return 465
+	case s.Username != "":
+		return 587
 	}
 	return 25
 }

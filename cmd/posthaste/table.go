@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
-	"posthaste/config"
+	"posthaste/node"
 	tables "posthaste/table"
 )
 
@@ -65,28 +64,7 @@ func (c *tableGet) tables(e *env) (*tables.Set, error) {
 		if err != nil {
 			return nil, err
 		}
-		conf.Definitions = tableDefinitions(cfg)
+		conf.Definitions = node.TableDefinitions(cfg)
 	}
 	return tables.New(conf)
-}
-
-// tableDefinitions returns the tables that cfg defines. For them 0s means not at all, which a
-// definition says by a negative time.
-func tableDefinitions(cfg *config.Config) []tables.Definition {
-	var all []tables.Definition
-	for _, t := range cfg.Tables {
-		all = append(all, tables.Definition{
-			Name: t.Name, Type: t.Type, URL: t.URL, Query: t.Query, Base: t.Base, Attribute: t.Attribute,
-			User: t.User, PasswordFile: t.Password, StartTLS: t.StartTLS,
-			Timeout: t.Timeout.D(), Parallel: t.Connections, TTL: orNever(t.TTL), NegativeTTL: orNever(t.NegativeTTL), StaleTTL: t.Stale.D(),
-		})
-	}
-	return all
-}
-
-func orNever(d config.Duration) time.Duration {
-	if d == 0 {
-		return -1
-	}
-	return d.D()
 }
