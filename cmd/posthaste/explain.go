@@ -10,6 +10,7 @@ import (
 )
 
 type explainCommands struct {
+	Rcpt  explainRcpt  `cmd:"" help:"Say what would become of mail for a recipient, and why."`
 	Reply explainReply `cmd:"" help:"Say what the answer of a mail system means, and what to do about it."`
 }
 
