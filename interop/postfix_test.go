@@ -95,7 +95,7 @@ func TestPostfixReceives(t *testing.T) {
 
 	t.Run("and refuses one recipient of two", func(t *testing.T) {
 		w.submit(t, "Subject: half\r\n\r\nhalf\r\n", "nobody@south.test", dan)
-		contains(t, "message to the good recipient", p.wait(t, dan, 2)[1], "Subject: half")
+		contains(t, "messages to the good recipient", strings.Join(p.wait(t, dan, 2), ""), "Subject: half") // a Maildir has no order within a second
 		report := w.arrived(t, ann, 1)[0].content
 		contains(t, "report", report, "Return-Path: <>", "multipart/report", "nobody@south.test", "Status: 5.1.1", "User unknown in virtual mailbox table")
 		if strings.Contains(report, dan) && strings.Contains(report, "Final-Recipient: rfc822; "+dan) {

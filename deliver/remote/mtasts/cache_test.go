@@ -124,6 +124,13 @@ func (b *buffered) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// SetWriteDeadline changes nothing: writes do not wait. TLS sets one in the past when it has said
+// farewell, which must not cut off what is on its way.
+func (b *buffered) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline is for reads, likewise.
+func (b *buffered) SetDeadline(t time.Time) error { return b.SetReadDeadline(t) }
+
 func (b *buffered) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
