@@ -107,6 +107,7 @@ func newBuffered(conn net.Conn) *buffered {
 	b := &buffered{Conn: conn, out: make(chan []byte, 1000)}
 	go func() {
 		for p := range b.out {
+			b.Conn.SetWriteDeadline(time.Now().Add(5 * time.Second)) // nobody may read any more
 			b.Conn.Write(p)
 		}
 		b.Conn.Close()
