@@ -119,6 +119,22 @@ func (c *Config) Problem(key, text string, args ...any) Problem {
 	return Problem{Line: line, Key: key, Text: fmt.Sprintf(text, args...)}
 }
 
+// TableNames returns all tables, as type:name, that settings name.
+func (c *Config) TableNames() []string {
+	var all []string
+	for _, names := range [][]string{
+		c.Route.Transports, c.Route.Senders, c.Relay.Domains, c.Relay.Recipients, c.Alias.Tables, c.Alias.Domains,
+		c.Rewrite.Canonical, c.Rewrite.SenderCanonical, c.Rewrite.RecipientCanonical, c.Rewrite.Generic,
+		c.Rewrite.RecipientBcc, c.Rewrite.SenderBcc, c.TLSPolicy.Tables,
+	} {
+		all = append(all, names...)
+	}
+	for _, a := range c.Access {
+		all = append(all, a.Table)
+	}
+	return all
+}
+
 // checkNames reports names of sections that stand twice.
 func (c *Config) checkNames(report func(key, text string, args ...any)) {
 	seen := map[string]bool{}

@@ -68,6 +68,8 @@ type Options struct {
 	Listen   func(network, address string) (net.Listener, error)
 	Dial     remote.Dial
 	Exchange dns.Exchange
+	// Clock is that of the wall by which the queue tells what is due.
+	Clock func() time.Time
 }
 
 // A Node is one node. Open it, then Run or Close it.
@@ -181,7 +183,7 @@ func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
 		return err
 	}
 	n.queue = queue.New(queue.Config{
-		KV: n.kv, Blobs: n.blobs, Hostname: c.Hostname, Node: n.number, Lease: n.lease, Log: n.log, Trace: n.trace,
+		KV: n.kv, Blobs: n.blobs, Hostname: c.Hostname, Node: n.number, Lease: n.lease, Log: n.log, Trace: n.trace, Clock: n.options.Clock,
 		Policy: queuePolicy(c), Limits: queueLimits(c),
 	})
 	n.locks = popd.NewLocks()

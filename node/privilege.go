@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -100,18 +102,43 @@ func confine(cfg *config.Config, file string, log *slog.Logger) {
 		// A renewed certificate is a new file under the old name, so the folders are what is allowed.
 		readDirs = append(readDirs, certificateDirs(cfg.TLS.Certificate)...)
 	}
-	if file != "" {
-		readDirs = append(readDirs, folders(file)...)
-	}
+	readDirs = append(readDirs, folders(configuredFiles(cfg, file)...)...)
 	rules := []landlock.Rule{
 		landlock.RWDirs(cfg.Data).WithRefer(),
 		landlock.RODirs(readDirs...).IgnoreIfMissing(),
 		landlock.ROFiles(readFiles...).IgnoreIfMissing(),
 		landlock.RWFiles("/dev/null").IgnoreIfMissing(),
 	}
+	if cfg.Drop.Enabled {
+		rules = append(rules, landlock.RWDirs(cfg.Drop.Directory).IgnoreIfMissing())
+	}
 	if err := landlock.V5.BestEffort().RestrictPaths(rules...); err != nil {
 		log.Warn("files are not confined by Landlock", "err", err)
 	}
+}
+
+// configuredFiles returns the files that a reload reads again: the configuration itself, and what it
+// names for tables, aliases and secrets.
+func configuredFiles(cfg *config.Config, file string) []string {
+	var files []string
+	if file != "" {
+		files = append(files, file)
+	}
+	files = append(files, cfg.Alias.Files...)
+	for _, t := range cfg.Tables {
+		files = append(files, t.Password, t.CA)
+	}
+	for _, s := range cfg.Smarthosts {
+		files = append(files, s.Password)
+	}
+	for _, spec := range cfg.TableNames() {
+		kind, path, _ := strings.Cut(spec, ":")
+		switch kind {
+		case "file", "cidr", "regexp":
+			files = append(files, path)
+		}
+	}
+	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
 }
 
 // certificateDirs returns the folders of the files of c, and of what these link to.

@@ -78,8 +78,10 @@ func (p *plan) way(ctx context.Context, q queue.Query, t route.Transport) (queue
 		return queue.Route{Agent: agentFile, Destination: t.Path, Limit: file.Limit, Via: t.Path}, nil
 	case route.Discard:
 		return queue.Route{Agent: agentDiscard, Destination: agentDiscard}, nil
-	case route.Error, route.Defer, route.Hold:
+	case route.Error, route.Defer:
 		return queue.Route{}, t.Status
+	case route.Hold:
+		return queue.Route{}, &queue.Hold{Reason: t.Status.Text}
 	}
 	dest, err := p.destination(ctx, q, t)
 	if err != nil {

@@ -34,8 +34,14 @@ type Query struct {
 	Reroute  string // the transport that an operator chose; "" is none
 }
 
-// A Router finds routes. The error of a recipient that has none is a *mail.Status; any other error
-// is temporary, as is a DNS that does not answer. node fills it.
+// A Hold is the error of a Router for a recipient that waits until an operator releases it.
+type Hold struct{ Reason string }
+
+// Error says why the recipient waits.
+func (h *Hold) Error() string { return heldBecause + h.Reason }
+
+// A Router finds routes. The error of a recipient that has none is a *mail.Status, or a *Hold; any
+// other error is temporary, as is a DNS that does not answer. node fills it.
 type Router interface {
 	Route(ctx context.Context, q Query) (Route, error)
 }

@@ -167,6 +167,46 @@ func TestRouteHasItsOwnLifetime(t *testing.T) {
 	})
 }
 
+// A holder is a router that has some recipients wait for an operator.
+type holder struct{ *world }
+
+func (h holder) Route(ctx context.Context, q Query) (Route, error) {
+	if q.To.Local == "secret" && q.Reroute == "" {
+		return Route{}, &Hold{Reason: "ask the security officer"}
+	}
+	return h.world.Route(ctx, q)
+}
+
+func TestARouteMayHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		w.stop()
+		stop := w.run(t, holder{w})
+		defer stop()
+		env := envelope("ann@north.test", "bob@south.test")
+		env.Recipients = append(env.Recipients, mail.Recipient{Address: mail.Address{Local: "secret", Domain: "south.test"}})
+		id := w.putAs(env)
+		time.Sleep(10 * 24 * time.Hour)
+		e, err := w.q.Show(t.Context(), id)
+		must(t, err)
+		if w.taken(id, "bob@south.test") != 1 || w.taken(id, "secret@south.test") != 0 || e.Recipients[1].State != Held {
+			t.Errorf("bob %d, secret %d, %s; want bob's delivered and the other held", w.taken(id, "bob@south.test"), w.taken(id, "secret@south.test"), e.Recipients[1].State)
+		}
+		if !strings.Contains(e.Recipients[1].Status.Text, "ask the security officer") {
+			t.Errorf("nobody learns why: %v", e.Recipients[1].Status)
+		}
+		for _, c := range []Change{{Verb: VerbReroute, Transport: "mx"}, {Verb: VerbRelease}} {
+			for _, err := range w.q.Do(t.Context(), c, []mail.QueueID{id}) {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Hour)
+		if w.taken(id, "secret@south.test") != 1 {
+			t.Error("an operator rerouted and released it, and it is still here")
+		}
+	})
+}
+
 // TestReleaseWaitsForTheDeliveryThatRuns: else the message would arrive twice.
 func TestReleaseWaitsForTheDeliveryThatRuns(t *testing.T) {
 	for _, second := range []*mail.Status{nil, greylist} {

@@ -35,6 +35,7 @@ type closing struct {
 	unasked    bool      // nobody was asked: the destination is suspended or a limit is used up
 	until      time.Time // when unasked: how long that lasts
 	unrouted   bool      // no way was found
+	hold       string    // why an operator is to release it first; then there are no answers
 }
 
 func (c *committer) init(d *dispatcher, s *shard) {
@@ -110,6 +111,9 @@ func (c *committer) settle(cl closing) *change {
 		case cl.unreadable != nil:
 			r.State, r.Next = Corrupt, time.Time{}
 			r.Status = &mail.Status{Code: 451, Enhanced: "4.3.0", Text: cl.unreadable.Error()}
+			ch.verdicts[i] = verdict{recipient: r}
+		case cl.hold != "":
+			r.hold(cl.hold)
 			ch.verdicts[i] = verdict{recipient: r}
 		case stopped && cl.answers[n].Temporary():
 			// Our own end cut the attempt off: it is due as before.

@@ -67,6 +67,8 @@ type Config struct {
 	// Lease is how long another node waits before it takes over the shards of a dead one. 0 means
 	// that no other node can reach KV: leases are then taken once and need no upkeep.
 	Lease time.Duration
+	// Clock tells the time of the wall, which may jump; default [time.Now].
+	Clock func() time.Time
 	Limits
 	Shaping Shaping
 }
@@ -104,7 +106,7 @@ type Queue struct {
 func New(cfg Config) *Queue {
 	q := &Queue{
 		kv: cfg.KV, blobs: cfg.Blobs, host: cfg.Hostname, node: cfg.Node,
-		log: cfg.Log, trace: cfg.Trace, lease: cfg.Lease, clock: time.Now,
+		log: cfg.Log, trace: cfg.Trace, lease: cfg.Lease, clock: cfg.Clock,
 	}
 	q.settings.Store(newSettings(cfg.Policy, cfg.Limits, cfg.Shaping))
 	if q.log == nil {
@@ -112,6 +114,9 @@ func New(cfg Config) *Queue {
 	}
 	if q.trace == nil {
 		q.trace = trace.Discard
+	}
+	if q.clock == nil {
+		q.clock = time.Now
 	}
 	q.cache = newCache(q.limits().CacheBytes)
 	q.counter.Store(rand.Uint64())

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -16,9 +17,14 @@ func (d *dispatcher) findWays(t *task) *task {
 	r := t.record
 	var answers []*mail.Status
 	var failed []int
+	held := map[string][]int{} // by reason
 	ways := map[string]*way{}
 	for _, i := range t.recipients {
 		route, err := d.route(r.entry, i)
+		if hold := (*Hold)(nil); errors.As(err, &hold) {
+			held[hold.Reason] = append(held[hold.Reason], i)
+			continue
+		}
 		if err != nil {
 			failed, answers = append(failed, i), append(answers, mail.StatusOf(err))
 			continue
@@ -32,7 +38,7 @@ func (d *dispatcher) findWays(t *task) *task {
 	now, at := time.Now(), d.q.clock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	o := outcome{failed: len(ways) == 0 && hostFailed(answers)}
+	o := outcome{failed: len(ways)+len(held) == 0 && hostFailed(answers)}
 	if o.failed {
 		o.answer = answers[0]
 	}
@@ -44,6 +50,10 @@ func (d *dispatcher) findWays(t *task) *task {
 	r.open += len(ways)
 	for _, w := range ways {
 		d.split(r, w, t.urgent)
+	}
+	for reason, recipients := range held {
+		r.open++
+		d.shards[shardOf(r.entry.ID)].committer.add(closing{task: &task{record: r, recipients: recipients}, hold: reason, at: at})
 	}
 	if len(failed) > 0 {
 		d.shards[shardOf(r.entry.ID)].committer.add(closing{
