@@ -47,23 +47,6 @@ func TestXClientIsTheOriginOfWhatFollows(t *testing.T) {
 	}
 }
 
-// TestReloadLeavesSessionsAsTheyAre: the old session takes what the old policy takes, the new does not.
-func TestReloadLeavesSessionsAsTheyAre(t *testing.T) {
-	h := new(house)
-	s := h.server(t, nil)
-	addr, _ := start(t, s)
-	old := dial(t, addr)
-	old.want("", 1, "220 mx.north.test")
-	s.Reload(Config{Hostname: "mx2.north.test", SpoolDir: t.TempDir(), Acceptor: h, MaxPerIP: 2})
-	fresh := dial(t, addr)
-	fresh.want("", 1, "220 mx2.north.test")
-	fresh.want(begin, 3, "550 5.7.1")
-	old.want(begin+"DATA\r\nx\r\n.\r\n", 5, "250 2.0.0 accepted as id1")
-	third := dial(t, addr)
-	third.want("", 1, "421 4.7.0 mx2.north.test too many connections from your address")
-	third.wantClosed()
-}
-
 func TestUnqualifiedAddresses(t *testing.T) {
 	const session = "HELO c\r\nMAIL FROM:<root>\r\nRCPT TO:<ann>\r\nDATA\r\n.\r\n"
 	h := new(house)

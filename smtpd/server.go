@@ -3,7 +3,6 @@ package smtpd
 import (
 	"context"
 	"net"
-	"sync/atomic"
 
 	"posthaste/mail"
 	"posthaste/smtp"
@@ -12,7 +11,7 @@ import (
 
 // A Server answers clients. One Server may serve several listeners.
 type Server struct {
-	cfg      atomic.Pointer[Config] // of sessions that begin now
+	cfg      Config
 	contents contents
 	service  wire.Service
 }
@@ -20,27 +19,13 @@ type Server struct {
 // New returns a Server.
 func New(cfg Config) *Server {
 	cfg.setDefaults()
-	s := &Server{contents: contents{dir: cfg.SpoolDir, maxMemory: cfg.MaxMemory}}
-	s.cfg.Store(&cfg)
+	s := &Server{cfg: cfg, contents: contents{dir: cfg.SpoolDir, maxMemory: cfg.MaxMemory}}
 	s.service = wire.Service{Name: "smtpd", MaxSessions: cfg.MaxSessions, MaxPerIP: cfg.MaxPerIP, Exempt: cfg.Exempt,
 		Proxies: cfg.Proxies, Clients: cfg.Clients, DrainTime: cfg.DrainTime, Session: s.session, Log: cfg.Log}
 	if !cfg.ImplicitTLS {
 		s.service.Refusal = s.refusal
 	}
 	return s
-}
-
-// Reload makes cfg the configuration of sessions that begin from now on. Those that run keep theirs to
-// their end, its policy and acceptor too. Mode, ImplicitTLS, SpoolDir, MaxMemory, DrainTime and Log stay
-// as New had them.
-func (s *Server) Reload(cfg Config) {
-	old := s.cfg.Load()
-	cfg.Mode, cfg.ImplicitTLS, cfg.Log = old.Mode, old.ImplicitTLS, old.Log
-	setDefault(&cfg.Guesses, old.Guesses)
-	cfg.setDefaults()
-	s.cfg.Store(&cfg)
-	s.service.SetRules(wire.Rules{MaxSessions: cfg.MaxSessions, MaxPerIP: cfg.MaxPerIP, Exempt: cfg.Exempt,
-		Proxies: cfg.Proxies, Clients: cfg.Clients})
 }
 
 // Serve answers clients of ln until ctx ends. Then sessions finish the command they are at, those that
@@ -55,5 +40,5 @@ func (s *Server) session(drain, work context.Context, nc net.Conn) {
 
 // refusal is what a client hears that gets no session.
 func (s *Server) refusal(why string) string {
-	return string(smtp.AppendReply(nil, mail.NewStatus(421, "4.7.0", s.cfg.Load().Hostname+" "+why)))
+	return string(smtp.AppendReply(nil, mail.NewStatus(421, "4.7.0", s.cfg.Hostname+" "+why)))
 }

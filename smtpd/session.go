@@ -65,7 +65,7 @@ var errQuit = errors.New("smtpd: session is over")
 
 func newSession(srv *Server, nc net.Conn) *session {
 	conn := wire.New(nc, wire.Config{MaxLine: maxCommand, ReadTimeout: commandTimeout, WriteTimeout: writeTimeout})
-	s := &session{srv: srv, cfg: srv.cfg.Load(), conn: conn, began: time.Now()}
+	s := &session{srv: srv, cfg: &srv.cfg, conn: conn, began: time.Now()}
 	s.info = Session{ID: strconv.FormatUint(rand.Uint64(), 36), Mode: s.cfg.Mode}
 	s.setClient(conn.RemoteAddr().Addr())
 	return s

@@ -18,8 +18,6 @@
 // STARTTLS, AUTH, LIMITS (RFC 9422), MT-PRIORITY (RFC 6710), DELIVERBY (RFC 2852), REQUIRETLS under TLS
 // (RFC 8689), FUTURERELEASE in submission (RFC 4865), ETRN where it is configured (RFC 1985), and for
 // listed hosts XCLIENT as Postfix has it.
-//
-// [Server.Reload] changes the configuration for sessions that begin after it; others go on as they are.
 package smtpd
 
 import (

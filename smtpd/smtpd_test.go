@@ -200,7 +200,7 @@ func talk(t testing.TB, s *Server, in string) string {
 	t.Helper()
 	conn := &memConn{in: strings.NewReader(in)}
 	nc := net.Conn(conn)
-	if len(s.cfg.Load().XClients) > 0 {
+	if len(s.cfg.XClients) > 0 {
 		nc = addressed{conn, "192.0.2.9"}
 	}
 	s.session(t.Context(), t.Context(), nc)

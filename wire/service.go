@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -24,7 +23,7 @@ const (
 // A Service takes in connections for a server: it turns away those that are too many or not allowed,
 // learns from load balancers whom they speak for, and brings all sessions to an end together. One
 // Service may serve several listeners, whose sessions count together. Its fields do not change once it
-// serves; see [Service.SetRules].
+// serves.
 type Service struct {
 	Name string // of the server, for errors: "smtpd"
 
@@ -47,27 +46,9 @@ type Service struct {
 
 	Log *slog.Logger
 
-	rules atomic.Pointer[Rules] // nil: the fields above
-
 	mu       sync.Mutex // guards what follows
 	sessions int
 	perIP    map[netip.Prefix]int
-}
-
-// Rules are what may change while a [Service] serves; its fields of these names say what they mean.
-type Rules struct {
-	MaxSessions, MaxPerIP    int
-	Exempt, Proxies, Clients []netip.Prefix
-}
-
-// SetRules puts r in the place of the fields for connections from now on. Those that are open stay.
-func (s *Service) SetRules(r Rules) { s.rules.Store(&r) }
-
-func (s *Service) current() *Rules {
-	if r := s.rules.Load(); r != nil {
-		return r
-	}
-	return &Rules{s.MaxSessions, s.MaxPerIP, s.Exempt, s.Proxies, s.Clients}
 }
 
 // Serve takes in connections of ln until ctx ends. Then it closes ln and ends drain for all sessions,
@@ -152,17 +133,16 @@ func (s *Service) accept(drain context.Context, ln net.Listener) (net.Conn, erro
 // handle is one connection from accept to close. An idle session waits below it, so what needs room on
 // the stack has returned by then: see [Conn.Park].
 func (s *Service) handle(drain, work context.Context, nc net.Conn) {
-	rules := s.current() // one set for the whole connection, so that it is counted out as it was counted in
-	if nc = s.begin(rules, nc); nc != nil {
+	if nc = s.begin(nc); nc != nil {
 		s.Session(drain, work, nc)
-		s.end(rules, nc)
+		s.end(nc)
 	}
 }
 
 // begin returns the connection of a client that may have a session, under the client's own address. It
 // returns nil for one that may not, whose connection it closes.
-func (s *Service) begin(rules *Rules, nc net.Conn) net.Conn {
-	if ip := hostOf(nc); Contains(rules.Proxies, ip) {
+func (s *Service) begin(nc net.Conn) net.Conn {
+	if ip := hostOf(nc); Contains(s.Proxies, ip) {
 		proxied, err := ReadProxy(nc, proxyTimeout)
 		if err != nil {
 			s.Log.Warn("no valid PROXY header from a listed proxy", "peer", ip.String(), "err", err)
@@ -172,19 +152,19 @@ func (s *Service) begin(rules *Rules, nc net.Conn) net.Conn {
 		nc = proxied
 	}
 	ip := hostOf(nc)
-	if len(rules.Clients) > 0 && ip.IsValid() && !Contains(rules.Clients, ip) {
+	if len(s.Clients) > 0 && ip.IsValid() && !Contains(s.Clients, ip) {
 		s.refuse(nc, "you may not connect here")
 		return nil
 	}
-	if !s.enter(rules, ip) {
+	if !s.enter(ip) {
 		s.refuse(nc, "too many connections from your address, try again later")
 		return nil
 	}
 	return nc
 }
 
-func (s *Service) end(rules *Rules, nc net.Conn) {
-	s.exit(rules, hostOf(nc))
+func (s *Service) end(nc net.Conn) {
+	s.exit(hostOf(nc))
 	nc.Close()
 }
 
@@ -204,10 +184,9 @@ func (s *Service) refuse(nc net.Conn, why string) {
 
 // admit counts a connection against MaxSessions.
 func (s *Service) admit() bool {
-	limit := s.current().MaxSessions
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sessions >= limit {
+	if s.sessions >= s.MaxSessions {
 		return false
 	}
 	s.sessions++
@@ -221,14 +200,14 @@ func (s *Service) leave() {
 }
 
 // enter counts a session against MaxPerIP. A client that has no address is on this host.
-func (s *Service) enter(rules *Rules, ip netip.Addr) bool {
-	if !ip.IsValid() || Contains(rules.Exempt, ip) {
+func (s *Service) enter(ip netip.Addr) bool {
+	if !ip.IsValid() || Contains(s.Exempt, ip) {
 		return true
 	}
 	network := NetworkOf(ip)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.perIP[network] >= rules.MaxPerIP {
+	if s.perIP[network] >= s.MaxPerIP {
 		return false
 	}
 	if s.perIP == nil {
@@ -238,8 +217,8 @@ func (s *Service) enter(rules *Rules, ip netip.Addr) bool {
 	return true
 }
 
-func (s *Service) exit(rules *Rules, ip netip.Addr) {
-	if !ip.IsValid() || Contains(rules.Exempt, ip) {
+func (s *Service) exit(ip netip.Addr) {
+	if !ip.IsValid() || Contains(s.Exempt, ip) {
 		return
 	}
 	network := NetworkOf(ip)
