@@ -51,7 +51,8 @@ func (a *Agent) open(ctx context.Context, j *job, t target) (*session, *failure,
 		return nil, &failure{mail.NewStatus(451, "4.4.1", "%s: cannot connect: %s", peerName(t.host, t.addr), err)}, err
 	}
 	s := &session{
-		conn: wire.New(nc, wire.Config{MaxLine: maxReplyLine}), host: t.host, addr: t.addr, key: j.poolKey(t.host),
+		perConnection: j.dest.PerConnection,
+		conn:          wire.New(nc, wire.Config{MaxLine: maxReplyLine}), host: t.host, addr: t.addr, key: j.poolKey(t.host),
 		timeouts: a.cfg.Timeouts, lmtp: j.dest.LMTP, demand: t.demand, helo: j.dest.Helo,
 	}
 	if s.helo == "" {

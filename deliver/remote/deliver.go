@@ -102,7 +102,7 @@ func (a *Agent) reuse(ctx context.Context, j *job, hosts []Host) (done bool) {
 			break
 		}
 		for s := a.pool.take(j.poolKey(h)); s != nil; s = a.pool.take(j.poolKey(h)) {
-			s.replies = 0
+			s.replies, s.perConnection = 0, j.dest.PerConnection
 			a.traceReused(j, s)
 			fail := a.converse(ctx, j, s)
 			if fail == nil {
@@ -210,7 +210,7 @@ func (s *session) unreported(j *job, i int) bool {
 
 // full tells whether the session has had all transactions that the host takes on one connection.
 func (s *session) full() bool {
-	return s.ext.limits.mails > 0 && s.transactions >= s.ext.limits.mails
+	return s.ext.limits.mails > 0 && s.transactions >= s.ext.limits.mails || s.perConnection > 0 && s.transactions >= s.perConnection
 }
 
 // pending returns the indexes of the recipients without an outcome.

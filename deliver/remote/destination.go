@@ -28,6 +28,8 @@ type Destination struct {
 	Source netip.Addr // of ours, to connect from; hosts without an address of its family are passed over. Zero: the system's choice
 	Helo   string     // our name in EHLO; empty: Config.Hostname
 
+	PerConnection int // messages over one connection; 0: as many as the host takes
+
 	policy   policy       // what the TLS policy table or MTA-STS ask for Domain
 	mx       dns.Security // of the records that named Hosts
 	expanded string       // Domain at the end of its chain of CNAMEs

@@ -30,10 +30,11 @@ type session struct {
 	verified  error  // why the certificate does not prove who the host is; nil where it does
 	handshake error  // why there is no TLS though it was tried
 
-	open         bool // a transaction was begun and not ended: RSET comes first
-	dead         bool // of no more use
-	transactions int
-	replies      int // read since the session was taken from the pool
+	open          bool // a transaction was begun and not ended: RSET comes first
+	dead          bool // of no more use
+	transactions  int
+	perConnection int // how many we want at most; 0: as many as the host takes
+	replies       int // read since the session was taken from the pool
 
 	expiry *time.Timer // of the pool
 }

@@ -98,6 +98,28 @@ func TestSessionsAreReused(t *testing.T) {
 	})
 }
 
+func TestAConnectionTakesAsManyMessagesAsWeWant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := offering("PIPELINING")
+		w := newWorld(t, Config{}, h)
+		w.pipes = true
+		defer w.agent.Close()
+		dest, err := w.agent.Route(t.Context(), "", "south.test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dest.PerConnection = 2
+		for range 5 {
+			if got := w.sendTo(t.Context(), dest, mail.Envelope{}, plainContent, "bob"); got[0] != "250 2.1.9 taken" {
+				t.Fatal(got)
+			}
+		}
+		if h.conns != 3 {
+			t.Errorf("%d connections for five messages, want 3", h.conns)
+		}
+	})
+}
+
 func TestSessionClosedWhileIdleIsNoFailure(t *testing.T) {
 	for _, reply := range []string{"drop", "421 4.4.2 idle too long"} {
 		h := offering()
