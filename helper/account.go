@@ -25,11 +25,7 @@ func (l *lists) account(name string) (account, error) {
 	if name == "" {
 		return l.self()
 	}
-	u, err := user.Lookup(name)
-	if err != nil {
-		return account{}, refusal("user %q: %v", name, err)
-	}
-	a, err := accountOf(u)
+	a, err := lookup(name)
 	switch {
 	case err != nil:
 		return account{}, err
@@ -37,14 +33,27 @@ func (l *lists) account(name string) (account, error) {
 		return a, nil
 	case !isRoot():
 		return account{}, refusal("user %q: posthaste was not started as root, so it cannot become others", name)
-	case slices.Contains(l.Users, u.Username), a.uid == 0 && slices.Contains(l.Users, "root"):
-		return a, nil
-	case a.uid >= l.MinUID && slices.Contains(l.Users, "*"):
+	case l.listed(a):
 		return a, nil
 	case name == l.User && a.uid != 0:
 		return a, nil
 	}
 	return account{}, refusal("user %q may not be become: add it to the list of users and restart posthaste", name)
+}
+
+// lookup finds a user of the system.
+func lookup(name string) (account, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return account{}, refusal("user %q: %v", name, err)
+	}
+	return accountOf(u)
+}
+
+// listed tells whether a is among Users.
+func (l *lists) listed(a account) bool {
+	return slices.Contains(l.Users, a.name) || a.uid == 0 && slices.Contains(l.Users, "root") ||
+		a.uid >= l.MinUID && slices.Contains(l.Users, "*")
 }
 
 // self is the user who runs the helper, for jobs that name none.

@@ -20,6 +20,9 @@ func refusal(format string, args ...any) error {
 
 // allow checks a request against the lists and makes a task of it.
 func (l *lists) allow(r request) (*task, error) {
+	if r.Forward {
+		return l.allowForward(r)
+	}
 	who, err := l.account(r.User)
 	if err != nil {
 		return nil, err

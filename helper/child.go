@@ -31,6 +31,9 @@ func child() int {
 	if s.File != nil {
 		return s.File.child(s.Limits)
 	}
+	if s.Forward != nil {
+		return s.Forward.child(s.Limits)
+	}
 	return s.exec()
 }
 

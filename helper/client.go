@@ -23,7 +23,8 @@ import (
 // A Helper is the server's end. Its methods may be called at the same time.
 type Helper struct {
 	control *net.UnixConn // each packet hands over the ends of one job
-	slots   chan struct{} // as many as the helper does at the same time
+	slots   chan struct{} // as many jobs as the helper does at the same time
+	reading chan struct{} // and as many .forward files as it reads beside them
 	limits  Limits
 	log     *slog.Logger
 	pid     int
@@ -46,7 +47,7 @@ func Start(cfg Config) (*Helper, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	h := &Helper{control: ours, slots: make(chan struct{}, cfg.Limits.Jobs), limits: cfg.Limits, log: cfg.Log, gone: make(chan struct{})}
+	h := &Helper{control: ours, slots: make(chan struct{}, cfg.Limits.Jobs), reading: make(chan struct{}, forwardJobs), limits: cfg.Limits, log: cfg.Log, gone: make(chan struct{})}
 	cmd, err := cfg.command(theirs)
 	if err == nil {
 		err = cmd.Start()
@@ -134,12 +135,8 @@ func (h *Helper) Run(ctx context.Context, job Job) (Result, error) {
 		return Result{}, fmt.Errorf("helper: content: %w", err)
 	}
 	defer content.Close()
-	conn, err := h.open(content)
-	if err != nil {
-		return Result{}, err
-	}
-	defer conn.Close()
-	return h.converse(ctx, conn, job)
+	a, err := h.ask(ctx, job.request(within(job.Timeout, h.limits.Timeout)), content)
+	return a.Result, err
 }
 
 var (
@@ -162,37 +159,42 @@ func (h *Helper) open(content *os.File) (*net.UnixConn, error) {
 	return ours, nil
 }
 
-func (h *Helper) converse(ctx context.Context, conn *net.UnixConn, job Job) (Result, error) {
-	timeout := within(job.Timeout, h.limits.Timeout)
-	conn.SetDeadline(time.Now().Add(timeout + answerGrace))
+// ask has the helper do what r says with content. The answer has no Status: that is the error.
+func (h *Helper) ask(ctx context.Context, r request, content *os.File) (answer, error) {
+	conn, err := h.open(content)
+	if err != nil {
+		return answer{}, err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(r.Timeout + answerGrace))
 	stop := context.AfterFunc(ctx, func() {
 		conn.CloseWrite() // the helper takes this for "no longer wanted"
 		conn.SetReadDeadline(time.Now().Add(answerGrace))
 	})
 	defer stop()
-	if err := writeFrame(conn, job.request(timeout), maxRequest); err != nil {
+	if err := writeFrame(conn, r, maxRequest); err != nil {
 		if errors.Is(err, errFrameSize) {
-			return Result{}, mail.NewStatus(554, "5.3.4", "the command and its arguments are too long")
+			return answer{}, mail.NewStatus(554, "5.3.4", "the command and its arguments are too long")
 		}
-		return Result{}, noHelper
+		return answer{}, noHelper
 	}
 	var a answer
 	if err := readFrame(conn, &a, maxAnswer); err != nil {
 		if ctx.Err() != nil {
-			return Result{}, calledOff
+			return answer{}, calledOff
 		}
 		if errors.Is(err, io.EOF) {
-			return Result{}, noHelper
+			return answer{}, noHelper
 		}
-		return Result{}, mail.NewStatus(451, "4.3.0", "the process that runs programs and writes files did not answer")
+		return answer{}, mail.NewStatus(451, "4.3.0", "the process that runs programs and writes files did not answer")
 	}
 	if a.Status != nil {
-		return Result{}, a.Status
+		return answer{}, a.Status
 	}
 	if ctx.Err() != nil && a.Result.Signal != "" {
-		return Result{}, calledOff
+		return answer{}, calledOff
 	}
-	return a.Result, nil
+	return a, nil
 }
 
 // within returns asked, where it is set and below limit, else limit.

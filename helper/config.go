@@ -74,9 +74,10 @@ type lists struct {
 	MinUID    int      `json:"minuid"`
 	User      string   `json:"user"`
 	SpoolDirs []string `json:"spooldirs"`
+	Forwards  bool     `json:"forwards"`
 	Limits    Limits   `json:"limits"`
 }
 
 func (cfg *Config) wire() lists {
-	return lists{cfg.Programs, cfg.Files, cfg.Users, cfg.MinUID, cfg.User, cfg.SpoolDirs, cfg.Limits}
+	return lists{cfg.Programs, cfg.Files, cfg.Users, cfg.MinUID, cfg.User, cfg.SpoolDirs, cfg.Forwards, cfg.Limits}
 }

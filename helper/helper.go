@@ -7,6 +7,9 @@
 // moment it started and checks every job itself, so that a server that has been taken over cannot widen
 // them. It becomes root for nobody who does not list root.
 //
+// It also reads one kind of file: [Helper.Forward] returns the ~/.forward of a listed user, as that user,
+// since homes are closed to the server.
+//
 // The helper stays small: it takes a job, checks it, starts a child that has become the job's user
 // already, watches the clock and answers. Whatever touches a file or parses anything of the user's
 // happens in that child. Content travels as a sealed file in memory, never through the helper's own
@@ -33,6 +36,8 @@ const (
 	maxAnswer   = 128 << 10 // bytes of one answer
 	maxArgs     = 1000      // words of a command
 	maxOutput   = 64 << 10  // bytes of output that a job may ask for
+	maxForward  = 64 << 10  // bytes of a .forward file
+	forwardJobs = 8         // .forward files read at the same time, beside the jobs
 	startWithin = 20 * time.Second
 	maxTimeout  = 24 * time.Hour
 )
@@ -54,6 +59,9 @@ type Config struct {
 	// is become only where it is named.
 	Users  []string
 	MinUID int // default 1000
+
+	// Forwards allows to read the ~/.forward of each of Users, and no other file.
+	Forwards bool
 
 	// User does the jobs that name none. Default: the user who runs the helper, where that is not
 	// root.

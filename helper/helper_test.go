@@ -194,13 +194,8 @@ func TestTheHelperRefusesContentThatCanChange(t *testing.T) {
 	}
 	defer w.Close()
 	defer r.Close()
-	conn, err := h.open(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
 	job := Job{Program: []string{"/bin/cat"}}
-	if _, err := h.converse(t.Context(), conn, job); mail.StatusOf(err).OK() {
+	if _, err := h.ask(t.Context(), job.request(h.limits.Timeout), r); mail.StatusOf(err).OK() {
 		t.Error("a pipe was taken for content")
 	}
 }

@@ -15,9 +15,11 @@ import (
 	"posthaste/mail"
 )
 
-// A request is a Job without its content, as the server asks for it.
+// A request is a Job without its content, as the server asks for it, or the wish to read the .forward
+// file of User.
 type request struct {
 	User      string        `json:"user,omitempty"`
+	Forward   bool          `json:"forward,omitempty"`
 	Program   []string      `json:"program,omitempty"`
 	Env       []string      `json:"env,omitempty"`
 	File      string        `json:"file,omitempty"`
@@ -32,8 +34,9 @@ type request struct {
 
 // An answer is how a job ended. Status is set where there is no Result.
 type answer struct {
-	Result Result       `json:"result"`
-	Status *mail.Status `json:"status,omitempty"`
+	Result  Result       `json:"result"`
+	Forward *forwardFile `json:"forward,omitempty"` // of a request to read one
+	Status  *mail.Status `json:"status,omitempty"`
 }
 
 var errFrameSize = errors.New("helper: the message is too large")

@@ -79,7 +79,7 @@ func newServer(config io.ReadCloser) (*server, error) {
 	if err := json.Unmarshal(text, &s.lists); err != nil {
 		return nil, err
 	}
-	s.slots = make(chan struct{}, s.Limits.Jobs)
+	s.slots = make(chan struct{}, s.Limits.Jobs+forwardJobs)
 	return s, nil
 }
 

@@ -24,11 +24,12 @@ type task struct {
 
 // A spec tells the child what to do.
 type spec struct {
-	Program []string  `json:"program,omitempty"`
-	Env     []string  `json:"env,omitempty"`
-	Dir     string    `json:"dir,omitempty"`
-	File    *fileSpec `json:"file,omitempty"`
-	Limits  Limits    `json:"limits"`
+	Program []string     `json:"program,omitempty"`
+	Env     []string     `json:"env,omitempty"`
+	Dir     string       `json:"dir,omitempty"`
+	File    *fileSpec    `json:"file,omitempty"`
+	Forward *forwardSpec `json:"forward,omitempty"`
+	Limits  Limits       `json:"limits"`
 }
 
 const (
@@ -54,8 +55,8 @@ func (t *task) run(ctx context.Context, content *os.File) answer {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	out := &head{limit: t.output}
-	if t.spec.File != nil {
-		out.limit = maxOutput
+	if t.spec.File != nil || t.spec.Forward != nil {
+		out.limit = maxAnswer
 	}
 	cmd := t.command(ctx, out)
 	err := t.start(cmd, content)
@@ -68,6 +69,9 @@ func (t *task) run(ctx context.Context, content *os.File) answer {
 	}
 	if t.spec.File != nil {
 		return fileAnswer(cmd.ProcessState, out)
+	}
+	if t.spec.Forward != nil {
+		return forwardAnswer(cmd.ProcessState, out)
 	}
 	r := Result{Exit: cmd.ProcessState.ExitCode(), Output: out.kept, Truncated: out.more}
 	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {

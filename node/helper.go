@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"posthaste/config"
+	"posthaste/directory/source"
+	"posthaste/directory/unix"
 	"posthaste/helper"
 )
 
@@ -50,8 +53,20 @@ func helperConfig(c *config.Config, n *Node) helper.Config {
 	}
 	if len(c.Unix.Users) > 0 {
 		h.Files = append(h.Files, strings.ReplaceAll(c.Unix.Mailbox, "{user}", "*"))
+		h.SpoolDirs = append(h.SpoolDirs, "/var/mail", "/var/spool/mail")
+		if dir := path.Dir(path.Clean(c.Unix.Mailbox)); path.IsAbs(dir) && !strings.Contains(dir, "{user}") {
+			h.SpoolDirs = append(h.SpoolDirs, dir)
+		}
+		h.Forwards = c.Unix.Forward
 	}
 	return h
+}
+
+// helping returns the helper; nil where none runs.
+func (n *Node) helping() *helper.Helper {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.helper
 }
 
 // A runner hands jobs to the helper of a node.
@@ -61,11 +76,27 @@ var errNoHelper = errors.New("node: no helper process runs: helper.commands, hel
 
 // Run does a job.
 func (r runner) Run(ctx context.Context, job helper.Job) (helper.Result, error) {
-	r.node.mu.Lock()
-	h := r.node.helper
-	r.node.mu.Unlock()
+	h := r.node.helping()
 	if h == nil {
 		return helper.Result{}, errNoHelper
 	}
 	return h.Run(ctx, job)
+}
+
+// forwards reads the .forward files of users by the helper of a node, to which their homes are open.
+type forwards struct{ node *Node }
+
+// ReadForward returns the file of a user. A command that runs without a node, and so without a helper,
+// reads it with its own rights.
+func (f forwards) ReadForward(ctx context.Context, u unix.User, path string) ([]byte, error) {
+	h := f.node.helping()
+	if h == nil {
+		return unix.Direct{}.ReadForward(ctx, u, path)
+	}
+	text, err := h.Forward(ctx, u.Name)
+	var unsafe *helper.UnsafeError
+	if errors.As(err, &unsafe) {
+		return nil, fmt.Errorf("it is %w: %s", source.ErrUnsafe, unsafe.Why)
+	}
+	return text, err
 }

@@ -241,7 +241,7 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 		err = prepareDrop(p.cfg)
 	}
 	if err == nil {
-		err = n.giveUpRoot(p.cfg)
+		err = n.giveUpRoot(p)
 	}
 	var servers []server
 	if err == nil {
@@ -290,14 +290,15 @@ func (n *Node) note(service, address string) {
 }
 
 // giveUpRoot becomes the configured user and confines the process to its files.
-func (n *Node) giveUpRoot(cfg *config.Config) error {
+func (n *Node) giveUpRoot(p *plan) error {
 	if n.options.InProcess {
 		return nil
 	}
-	if err := becomeUser(cfg.User, cfg.Data, n.log); err != nil {
+	files := append(configuredFiles(p.cfg, n.options.File), p.included()...)
+	if err := becomeUser(p.cfg.User, p.cfg.Data, n.log); err != nil {
 		return err
 	}
-	confine(cfg, n.options.File, n.log)
+	confine(p.cfg, files, n.log)
 	return nil
 }
 

@@ -46,6 +46,7 @@ func (p *plan) buildLayers(ctx context.Context, problems *problems) {
 		f := aliasmap.NewFile(file, names, n.log)
 		_, err := f.Check()
 		problems.add(c, "alias.files", err)
+		p.aliasFiles = append(p.aliasFiles, f)
 		layers = append(layers, f)
 	}
 	if len(c.Unix.Users) > 0 {
@@ -53,13 +54,28 @@ func (p *plan) buildLayers(ctx context.Context, problems *problems) {
 		if !c.Unix.Forward {
 			forward = "none"
 		}
-		users, err := unix.New(unix.Config{Names: names, Users: c.Unix.Users, MinUID: c.Unix.MinUID, Mailbox: c.Unix.Mailbox, Forward: forward, Log: n.log})
+		users, err := unix.New(unix.Config{Names: names, Users: c.Unix.Users, MinUID: c.Unix.MinUID, Mailbox: c.Unix.Mailbox,
+			Forward: forward, Reader: forwards{n}, Log: n.log})
 		problems.add(c, "unix", err)
 		if err == nil {
 			layers = append(layers, users)
 		}
 	}
 	p.people = directory.NewLayers(n.directory, layers...)
+}
+
+// included returns the files that alias files include. What cannot be read is told of here, not when
+// the first mail waits for it.
+func (p *plan) included() []string {
+	var all []string
+	for _, f := range p.aliasFiles {
+		paths, err := f.Includes()
+		if err != nil {
+			p.node.log.Warn("an alias file includes what cannot be read: mail for those aliases waits", "err", err)
+		}
+		all = append(all, paths...)
+	}
+	return all
 }
 
 // localDomains returns the domains whose users are those of alias files and of the system.

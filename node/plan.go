@@ -17,6 +17,7 @@ import (
 	"posthaste/deliver/pipe"
 	"posthaste/deliver/remote"
 	"posthaste/directory"
+	"posthaste/directory/aliasmap"
 	"posthaste/dns"
 	"posthaste/inbound"
 	"posthaste/queue"
@@ -42,6 +43,7 @@ type plan struct {
 	shaping    queue.Shaping
 	people     *directory.Layers
 	rewriter   *rewrite.Rewriter
+	aliasFiles []*aliasmap.File
 	rules      *access.Rules
 	smarthosts map[string]remote.Smarthost
 	remote     *remote.Agent

@@ -91,10 +91,10 @@ func giveTree(data string, uid, gid int) error {
 	return nil
 }
 
-// confine lets this process touch only the files it needs, where the kernel has Landlock: data for
-// writing; certificates, the configuration with its tables, name service and time zones for reading. It
-// cannot be undone.
-func confine(cfg *config.Config, file string, log *slog.Logger) {
+// confine lets this process touch only the files it needs, where the kernel has Landlock: data and the
+// drop directory for writing; certificates, name service, time zones and the folders of files for
+// reading. It cannot be undone.
+func confine(cfg *config.Config, files []string, log *slog.Logger) {
 	readDirs := []string{"/usr/share/zoneinfo", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/proc/self"}
 	readFiles := []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services", "/etc/localtime", "/etc/passwd", "/etc/group",
 		"/proc/sys/net/core/somaxconn", "/proc/meminfo", "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", "/dev/urandom"}
@@ -102,7 +102,11 @@ func confine(cfg *config.Config, file string, log *slog.Logger) {
 		// A renewed certificate is a new file under the old name, so the folders are what is allowed.
 		readDirs = append(readDirs, certificateDirs(cfg.TLS.Certificate)...)
 	}
-	readDirs = append(readDirs, folders(configuredFiles(cfg, file)...)...)
+	readDirs = append(readDirs, folders(files...)...)
+	if cfg.Drop.Enabled || len(cfg.Unix.Users) > 0 {
+		// Who adds a user makes a new /etc/passwd, which a rule for the one of today is not about.
+		readDirs = append(readDirs, "/etc")
+	}
 	rules := []landlock.Rule{
 		landlock.RWDirs(cfg.Data).WithRefer(),
 		landlock.RODirs(readDirs...).IgnoreIfMissing(),
@@ -110,7 +114,7 @@ func confine(cfg *config.Config, file string, log *slog.Logger) {
 		landlock.RWFiles("/dev/null").IgnoreIfMissing(),
 	}
 	if cfg.Drop.Enabled {
-		rules = append(rules, landlock.RWDirs(cfg.Drop.Directory).IgnoreIfMissing())
+		rules = append(rules, landlock.RWDirs(cfg.Drop.Directory).WithRefer().IgnoreIfMissing())
 	}
 	if err := landlock.V5.BestEffort().RestrictPaths(rules...); err != nil {
 		log.Warn("files are not confined by Landlock", "err", err)

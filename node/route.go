@@ -148,7 +148,9 @@ func (p *plan) deliverRemote(ctx context.Context, job queue.Job) []*mail.Status 
 	if err != nil {
 		return all(mail.StatusOf(err), len(job.Envelope.Recipients))
 	}
-	return p.remote.Deliver(ctx, env, env.Recipients, content, job.Route.Via.(remote.Destination))
+	dest := job.Route.Via.(remote.Destination)
+	dest.PerConnection = job.PerConnection
+	return p.remote.Deliver(ctx, env, env.Recipients, content, dest)
 }
 
 func (p *plan) deliverPipe(ctx context.Context, job queue.Job) []*mail.Status {

@@ -32,10 +32,10 @@ import (
 const (
 	DefaultMinUID  = 1000
 	DefaultMaxUID  = 59999 // above are nobody and the users of containers
-	DefaultMailbox = "/var/mail/%u"
-	DefaultForward = "%h/.forward"
+	DefaultMailbox = "/var/mail/{user}"
+	DefaultForward = "~/.forward"
 
-	maxForward = 1 << 20 // bytes of a .forward file
+	maxForward = 64 << 10 // bytes of a .forward file
 )
 
 // A Reader reads the .forward files of users, whose homes we may have no right to look into.
@@ -55,15 +55,15 @@ type Config struct {
 	Users          []string
 	MinUID, MaxUID int
 
-	// Mailbox is where mail goes: an mbox, or with a slash at its end a Maildir. %u stands for the
-	// name of the user, %h at the start for the home. Default: /var/mail/%u.
+	// Mailbox is where mail goes: an mbox, or with a slash at its end a Maildir. {user} stands for the
+	// name of the user, ~/ at the start for the home. Default: /var/mail/{user}.
 	Mailbox string
 
-	// Forward is the file that a user forwards with. Default: %h/.forward; "none" is none.
+	// Forward is the file that a user forwards with. Default: ~/.forward; "none" is none.
 	Forward string
 
 	Passwd string // default: /etc/passwd
-	Reader Reader // default: read them ourselves
+	Reader Reader // default: [Direct]
 	Log    *slog.Logger
 }
 
@@ -81,7 +81,7 @@ func New(cfg Config) (*Users, error) {
 	setDefault(&cfg.Forward, DefaultForward)
 	setDefault(&cfg.Passwd, "/etc/passwd")
 	if cfg.Reader == nil {
-		cfg.Reader = direct{}
+		cfg.Reader = Direct{}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -90,12 +90,12 @@ func New(cfg Config) (*Users, error) {
 		cfg.Forward = ""
 	}
 	for _, p := range [...]string{cfg.Mailbox, cfg.Forward} {
-		if p != "" && !strings.HasPrefix(p, "/") && !strings.HasPrefix(p, "%h/") {
-			return nil, fmt.Errorf("unix: path %q: want one that begins with / or %%h/", p)
+		if p != "" && !strings.HasPrefix(p, "/") && !strings.HasPrefix(p, "~/") {
+			return nil, fmt.Errorf("unix: path %q: want one that begins with / or ~/", p)
 		}
 	}
-	if !strings.Contains(cfg.Mailbox, "%u") && !strings.HasPrefix(cfg.Mailbox, "%h/") {
-		return nil, fmt.Errorf("unix: mailbox %q would be everybody's: put %%u into it, or %%h/ before it", cfg.Mailbox)
+	if !strings.Contains(cfg.Mailbox, "{user}") && !strings.HasPrefix(cfg.Mailbox, "~/") {
+		return nil, fmt.Errorf("unix: mailbox %q would be everybody's: put {user} into it, or ~/ before it", cfg.Mailbox)
 	}
 	return &Users{cfg: cfg, passwd: passwd{path: cfg.Passwd}}, nil
 }
@@ -163,7 +163,11 @@ func (u *Users) listed(user User) bool {
 
 // place fills a path of the configuration in.
 func (cfg *Config) place(p string, user User) string {
-	return strings.NewReplacer("%u", user.Name, "%h", strings.TrimSuffix(user.Home, "/")).Replace(p)
+	p = strings.ReplaceAll(p, "{user}", user.Name)
+	if below, ok := strings.CutPrefix(p, "~/"); ok {
+		p = strings.TrimSuffix(user.Home, "/") + "/" + below
+	}
+	return p
 }
 
 // forward returns where a user forwards to; KindNone when nowhere.
@@ -201,11 +205,11 @@ func (u *Users) forward(ctx context.Context, user User, address mail.Address) (d
 	return target, nil
 }
 
-// direct reads .forward files with our own rights.
-type direct struct{}
+// Direct is the Reader that reads with our own rights.
+type Direct struct{}
 
 // ReadForward implements [Reader].
-func (direct) ReadForward(_ context.Context, u User, path string) ([]byte, error) {
+func (Direct) ReadForward(_ context.Context, u User, path string) ([]byte, error) {
 	text, _, err := source.ReadOwned(path, maxForward, u.UID)
 	return text, err
 }

@@ -14,14 +14,14 @@ import (
 func TestConfigIsChecked(t *testing.T) {
 	for claim, cfg := range map[string]Config{
 		"a mailbox that is everybody's": {Mailbox: "/var/mail/all"},
-		"a relative mailbox":            {Mailbox: "mail/%u"},
+		"a relative mailbox":            {Mailbox: "mail/{user}"},
 		"a relative forward":            {Forward: ".forward"},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%s is accepted", claim)
 		}
 	}
-	for _, box := range []string{"", "%h/Maildir/", "/var/mail/%u", "/srv/%u/mail/"} {
+	for _, box := range []string{"", "~/Maildir/", "/var/mail/{user}", "/srv/{user}/mail/"} {
 		if _, err := New(Config{Mailbox: box}); err != nil {
 			t.Errorf("%q: %v", box, err)
 		}
