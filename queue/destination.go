@@ -18,6 +18,7 @@ type destination struct {
 	large     int // of them, with mail that is not small
 	waiting   int
 	proven    bool // the last delivery reached the host
+	doubted   bool // before we knew of it, a delivery there had failed
 	slow      bool // deliveries take long
 	failures  int  // suspensions in a row
 	suspended time.Time
@@ -115,7 +116,7 @@ type side int
 const (
 	unknownSide side = iota // not proven yet
 	goodSide                // answers well and soon
-	badSide                 // fails, or takes long
+	badSide                 // fails, takes long, or failed before a restart
 	sides
 )
 
@@ -125,6 +126,8 @@ func (d *destination) side() side {
 		return badSide
 	case d.proven:
 		return goodSide
+	case d.doubted:
+		return badSide
 	default:
 		return unknownSide
 	}

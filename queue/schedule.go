@@ -21,7 +21,8 @@ import (
 //     suspended for a while that doubles with each suspension; what waits there, or comes meanwhile,
 //     goes back with the last answer until the end of it, and the first probe then decides.
 //   - Destinations that have not answered yet share half of the jobs, those that fail or take long a
-//     quarter: a hundred dead or slow hosts must not stop the others.
+//     quarter: a hundred dead or slow hosts must not stop the others. After a restart nothing is known of
+//     any; those where the mail that waits has failed before are then among the latter.
 //   - One sender has at most half of the jobs, at however many destinations.
 //   - Mail that is not small leaves a quarter of the jobs and of each window to what is.
 //   - The content of all running jobs fits Limits.ContentBytes.
@@ -115,7 +116,7 @@ func (s *scheduler) destination(t *task, key string) *destination {
 	}
 	d := s.destinations[key]
 	if d == nil {
-		d = &destination{key: key, route: t.route, base: t.limit, finding: t.finding(), lanes: map[laneKey]*lane{}, pool: s.poolOf(sh)}
+		d = &destination{key: key, route: t.route, base: t.limit, finding: t.finding(), doubted: t.doubted(), lanes: map[laneKey]*lane{}, pool: s.poolOf(sh)}
 		d.window = float64(min(startWindow, d.limit(s.limits)))
 		s.destinations[key] = d
 	}

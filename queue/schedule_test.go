@@ -133,6 +133,31 @@ func TestDeadHostsLeaveRoom(t *testing.T) {
 	}
 }
 
+// TestDeadHostsOfBeforeLeaveRoom: after a restart the mail that failed before does not take the jobs that
+// new mail for hosts unknown needs, and gets its own back once its host answers.
+func TestDeadHostsOfBeforeLeaveRoom(t *testing.T) {
+	b := newBench(Limits{Jobs: 100})
+	failed := &Entry{Recipients: []Recipient{{Status: mail.NewStatus(451, "4.4.1", "connection timed out")}}}
+	for i := range 100 {
+		key := fmt.Sprint("dead", i)
+		x := &task{record: &record{entry: failed}, recipients: []int{0}, sender: key, route: Route{Agent: "test", Destination: key}}
+		if why := b.s.add(x, key, b.now); why != nil {
+			t.Fatal(why.answer)
+		}
+	}
+	if n := len(b.start()); n != 25 {
+		t.Errorf("%d of 100 jobs wait for hosts that failed before, want a quarter", n)
+	}
+	b.add("ann", "fresh", 5)
+	if n := len(b.start()); n != 5 {
+		t.Errorf("%d jobs for a host that is new, want 5", n)
+	}
+	b.finish(25, false)
+	if b.s.destinations["dead0"].side() != goodSide {
+		t.Error("a host that answers again is not believed")
+	}
+}
+
 func TestSlowDestinationDoesNotFillTheWindow(t *testing.T) {
 	b := newBench(Limits{Window: 100})
 	b.add("ann", "slow", 40)

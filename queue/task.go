@@ -28,6 +28,15 @@ type task struct {
 
 func (t *task) finding() bool { return t.route.Agent == "" }
 
+// doubted tells whether the last attempt failed for the host or the way to it.
+func (t *task) doubted() bool {
+	if t.record.entry == nil {
+		return false
+	}
+	last := t.record.entry.Recipients[t.recipients[0]].Status
+	return last != nil && hostFailed([]*mail.Status{last})
+}
+
 // A refusal is why a task cannot wait in memory, and until when.
 type refusal struct {
 	answer *mail.Status
