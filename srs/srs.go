@@ -99,7 +99,7 @@ func (r *Rewriter) Forward(from mail.ReversePath, now time.Time) mail.ReversePat
 // first is the local-part for a sender whose mail nobody forwarded before.
 func (r *Rewriter) first(from mail.Address, now time.Time) string {
 	signed := timestamp(now) + "=" + from.Domain + "=" + from.Local
-	return "SRS0=" + sign(r.cfg.Secrets[0], signed) + "=" + signed
+	return tagFirst + "=" + sign(r.cfg.Secrets[0], tagFirst, signed) + "=" + signed
 }
 
 // again is the local-part for a sender which is a return path of another host, or "" when it only
@@ -112,7 +112,7 @@ func (r *Rewriter) again(tag, rest, domain string) string {
 		}
 	}
 	signed := domain + "=" + rest
-	return "SRS1=" + sign(r.cfg.Secrets[0], signed) + "=" + signed
+	return tagAgain + "=" + sign(r.cfg.Secrets[0], tagAgain, signed) + "=" + signed
 }
 
 // cutAgain reads "=hash=domain=rest" of an SRS1 address.
@@ -156,7 +156,7 @@ func (r *Rewriter) Reverse(a mail.Address, now time.Time) (mail.Address, error) 
 	if !ok {
 		return mail.Address{}, ErrNone
 	}
-	if !r.signed(hash, signed) {
+	if !r.signed(hash, tag, signed) {
 		return mail.Address{}, ErrForged
 	}
 	if tag == tagAgain {
@@ -181,18 +181,19 @@ func normal(domain string) string {
 	return strings.Replace(strings.ToLower(domain), "[ipv6:", "[IPv6:", 1)
 }
 
-func (r *Rewriter) signed(hash, text string) bool {
+func (r *Rewriter) signed(hash, tag, text string) bool {
 	given, ok := []byte(strings.ToUpper(hash)), 0
 	for _, secret := range r.cfg.Secrets {
-		ok |= subtle.ConstantTimeCompare([]byte(sign(secret, text)), given)
+		ok |= subtle.ConstantTimeCompare([]byte(sign(secret, tag, text)), given)
 	}
 	return ok == 1
 }
 
-// sign returns the signature of text, in which the case of letters does not count.
-func sign(secret []byte, text string) string {
+// sign returns the signature of text behind tag, in which the case of letters does not count. The tag
+// is signed too: what one tag makes of a text has another meaning under the other.
+func sign(secret []byte, tag, text string) string {
 	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte(strings.ToLower(text)))
+	mac.Write([]byte(strings.ToLower(tag + "=" + text)))
 	return base32.StdEncoding.EncodeToString(mac.Sum(nil))[:hashLen]
 }
 

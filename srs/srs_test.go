@@ -83,6 +83,19 @@ func TestReverse(t *testing.T) {
 
 // However many hosts forward, each address leads back to the first of them in one step, and there to
 // the sender.
+// TestATagCannotBeExchanged: a text that we signed under one tag leads elsewhere under the other.
+func TestATagCannotBeExchanged(t *testing.T) {
+	north := rewriter(t, "north.test", secret)
+	for _, sender := range []mail.ReversePath{from("ann", "south.test"), from("SRS0=x=tt=south.test=ann", "relay.test")} {
+		path := north.Forward(sender, now).Address
+		other := map[string]string{tagFirst: tagAgain, tagAgain: tagFirst}[path.Local[:4]]
+		path.Local = other + path.Local[4:]
+		if got, err := north.Reverse(path, now); !errors.Is(err, ErrForged) {
+			t.Errorf("%s leads to %s, %v; want %v", path, got, err, ErrForged)
+		}
+	}
+}
+
 func TestManyHosts(t *testing.T) {
 	hosts := []*Rewriter{rewriter(t, "one.test", secret), rewriter(t, "two.test", secret), rewriter(t, "three.test", secret)}
 	path := from("ann", "south.test")
