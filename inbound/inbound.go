@@ -56,6 +56,8 @@ type Config struct {
 	Ways       Ways           // which of ours are delivered here; nil: all
 	NullClient bool           // everything goes to a hub: nobody but Trusted may send, also not to our domains
 
+	Readers map[mail.Address]Reader // by address, in lower case; each reads what is taken for it
+
 	Trace trace.Recorder // default: none
 	Log   *slog.Logger   // default: none
 }
@@ -81,6 +83,7 @@ type Policy struct {
 	verifier   *Verifier
 	ways       Ways
 	nullClient bool
+	readers    map[mail.Address]Reader
 }
 
 // New returns a Policy.
@@ -90,7 +93,7 @@ func New(cfg Config) *Policy {
 		checks: cfg.Checks, trace: cfg.Trace, log: cfg.Log,
 		domain: cfg.Domain, rules: cfg.Rules, names: cfg.Names, rewriter: cfg.Rewriter, trusted: cfg.Trusted,
 		relays: cfg.Relays, recipients: cfg.Recipients, separator: cfg.Separator, verifier: cfg.Verifier,
-		ways: cfg.Ways, nullClient: cfg.NullClient,
+		ways: cfg.Ways, nullClient: cfg.NullClient, readers: cfg.Readers,
 	}
 	if p.trace == nil {
 		p.trace = trace.Discard
@@ -137,6 +140,7 @@ func (p *Policy) Accept(ctx context.Context, how Taking, env mail.Envelope, cont
 		p.logFailure(m, err)
 		return "", nil, err
 	}
+	p.read(ctx, m)
 	return env.ID, outcomes[:min(len(outcomes), asked)], nil
 }
 

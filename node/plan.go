@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
+	"time"
 
 	"posthaste/access"
 	"posthaste/cert"
@@ -16,13 +18,16 @@ import (
 	"posthaste/deliver/local"
 	"posthaste/deliver/pipe"
 	"posthaste/deliver/remote"
+	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/directory"
 	"posthaste/directory/aliasmap"
 	"posthaste/dns"
 	"posthaste/inbound"
+	"posthaste/mail"
 	"posthaste/queue"
 	"posthaste/rewrite"
 	"posthaste/route"
+	"posthaste/smtp"
 	"posthaste/srs"
 	"posthaste/submit"
 	"posthaste/table"
@@ -229,6 +234,15 @@ func pipes(c *config.Config) []pipe.Config {
 // maxPipeRecipients is how many recipients a program gets at once that takes several.
 const maxPipeRecipients = 50
 
+// tlsReader keeps the TLS reports of other hosts.
+type tlsReader struct{ inbox *tlsrpt.Inbox }
+
+// Receive reads a report.
+func (r tlsReader) Receive(ctx context.Context, content []byte, now time.Time) error {
+	_, err := r.inbox.Receive(ctx, content, now)
+	return err
+}
+
 // buildPolicies makes what decides about mail that comes.
 func (p *plan) buildPolicies(context.Context) error {
 	n, c := p.node, p.cfg
@@ -241,6 +255,13 @@ func (p *plan) buildPolicies(context.Context) error {
 		Trace: n.trace, Log: n.log}
 	if p.rules != nil {
 		cfg.Rules = p.rules
+	}
+	if c.TLSRPT.Receive != "" {
+		a, err := smtp.ParseAddress(strings.ToLower(c.TLSRPT.Receive))
+		if err != nil {
+			return &config.Error{File: cmp.Or(n.options.File, "configuration"), Problems: []config.Problem{c.Problem("tlsrpt.receive", "%v", err)}}
+		}
+		cfg.Readers = map[mail.Address]inbound.Reader{a: tlsReader{n.tlsInbox}}
 	}
 	if c.Relay.Verify == "call-ahead" {
 		cfg.Verifier = inbound.NewVerifier(inbound.VerifierConfig{KV: n.kv, Prober: p, Defer: c.Relay.Unverified == "defer", Log: n.log})
