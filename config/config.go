@@ -112,6 +112,10 @@ type Queue struct {
 	DelayWarning  Duration `toml:"delay_warning" default:"4h" min:"0s" max:"30d" doc:"Time after which the sender hears once that a message is late. 0s: never."`
 	BuiltinShapes bool     `toml:"builtin_shapes" default:"true" doc:"Heed what large mail providers are known to answer to senders that are too fast, beside the rules of [[shape]]."`
 	Concurrency   int      `toml:"concurrency" default:"20" min:"1" max:"1000" doc:"Most deliveries at a time to one destination; it starts lower and grows with success."`
+	Window        int      `toml:"window" default:"20000" min:"100" max:"200000" doc:"Most entries in memory; the others wait in the store."`
+	Small         Size     `toml:"small" default:"64KiB" min:"1KiB" max:"1MiB" doc:"Size up to which mail is small: a quarter of all deliveries is kept for it."`
+	Content       Size     `toml:"content" default:"256MiB" min:"16MiB" max:"64GiB" doc:"Most content that running deliveries hold in memory; a larger message goes alone."`
+	Batch         int      `toml:"batch" default:"100" min:"1" max:"1000" doc:"Most recipients of one message in one delivery (RFC 5321 section 4.5.3.1.8)."`
 }
 
 // Account holds defaults of accounts.

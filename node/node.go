@@ -216,7 +216,8 @@ func queuePolicy(c *config.Config) queue.Policy {
 }
 
 func queueLimits(c *config.Config) queue.Limits {
-	return queue.Limits{Jobs: c.Remote.Connections, Destination: c.Queue.Concurrency}
+	return queue.Limits{Jobs: c.Remote.Connections, Destination: c.Queue.Concurrency, Window: c.Queue.Window,
+		Small: int64(c.Queue.Small), ContentBytes: int64(c.Queue.Content), Batch: c.Queue.Batch}
 }
 
 // Run serves until ctx ends, then drains what it serves and frees the data directory. ready is called
