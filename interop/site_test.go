@@ -10,6 +10,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,7 +35,8 @@ const shutdown = 20 * time.Second
 // A site is a posthaste process that serves north.test with accounts ann and bob.
 type site struct {
 	dir     string
-	config  string // path of its configuration
+	config  string   // path of its configuration
+	within  []string // command that runs another where the node lives, such as in a mount namespace; nil: here
 	ca      *cert.CA
 	caFile  string
 	dns     *dnstest.Server
@@ -131,7 +133,8 @@ func (w *site) start(t *testing.T) {
 
 // run starts the node and returns when it is ready.
 func (w *site) run() error {
-	w.process = exec.Command(binary, "--config", w.config, "serve")
+	args := w.posthaste("serve")
+	w.process = exec.Command(args[0], args[1:]...)
 	w.process.Stderr = w.log
 	out, err := w.process.StdoutPipe()
 	if err != nil {
@@ -201,7 +204,12 @@ func (w *site) cli(t *testing.T, args ...string) string {
 
 func (w *site) cliInput(t *testing.T, input string, args ...string) string {
 	t.Helper()
-	return command{args: append([]string{binary, "--config", w.config}, args...), stdin: input}.succeed(t)
+	return command{args: w.posthaste(args...), stdin: input}.succeed(t)
+}
+
+// posthaste returns a command line of the binary under test.
+func (w *site) posthaste(args ...string) []string {
+	return slices.Concat(w.within, []string{binary, "--config", w.config}, args)
 }
 
 // address returns where a service listens, "127.0.0.1:4711".
