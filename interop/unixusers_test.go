@@ -289,7 +289,7 @@ func TestUnixUsers(t *testing.T) {
 		eventually(t, "it waits", func() bool {
 			return strings.Contains(m.cli(t, "queue", "list"), "does not allow that delivery")
 		})
-		contains(t, "the log", m.log.String(), `the program \"/usr/bin/id\" is not listed`)
+		contains(t, "the log", m.log.String(), `the program "/usr/bin/id" is not listed`)
 		m.cli(t, "queue", "delete", "--recipient", "unlisted@north.test")
 	})
 
