@@ -41,7 +41,9 @@ type Host struct {
 	stop     context.CancelFunc
 	stopped  chan struct{}
 	starts   int
-	deafness atomic.Bool // its resolver does not answer
+	data     string
+	deafness atomic.Bool  // its resolver does not answer
+	ahead    atomic.Int64 // nanoseconds by which the clock of its queue is wrong
 	dead     *atomic.Bool
 }
 
@@ -121,15 +123,16 @@ func (h *Host) Start() {
 	w.must(err, "open the store of %s", h.Name)
 	h.store = store
 	h.mount = &mount{Store: h.disk.blobs}
-	c := *h.Config
-	c.Data = w.t.TempDir() // certificate and spool, which need not survive
-	h.node, err = node.Open(background(), &c, w.log.With("host", h.Name), node.Options{
+	h.data = w.t.TempDir() // certificate and spool, which need not survive
+	c, err := h.reread()
+	w.must(err, "configure %s", h.Name)
+	h.node, err = node.Open(background(), c, w.log.With("host", h.Name), node.Options{
 		InProcess: true, FreeSpace: h.disk.free, KV: store, Blobs: h.mount,
 		Listen: func(_, address string) (net.Listener, error) { return w.Net.Listen(address) },
 		Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
 			return w.Net.Dial(ctx, h.IP, address)
 		},
-		Exchange: h.exchange,
+		Exchange: h.exchange, Clock: h.clock, Reread: h.reread,
 	})
 	w.must(err, "open the node of %s", h.Name)
 	w.Net.powerOn(h.IP)
@@ -159,6 +162,24 @@ func (h *Host) exchange(ctx context.Context, network, server string, query []byt
 	}
 	return h.world.DNS.Exchange(ctx, network, server, query)
 }
+
+// clock is the wall clock of the queue.
+func (h *Host) clock() time.Time { return time.Now().Round(0).Add(time.Duration(h.ahead.Load())) }
+
+// SetClock makes the clock by which the queue tells what is due wrong by that much, now and after
+// restarts. Sessions stamp what comes with the right time: where nothing but the hour is asked for, a
+// bubble of synctest has one clock.
+func (h *Host) SetClock(ahead time.Duration) { h.ahead.Store(int64(ahead)) }
+
+// reread returns the configuration anew.
+func (h *Host) reread() (*config.Config, error) {
+	c := *h.Config
+	c.Data = h.data
+	return &c, nil
+}
+
+// Reload has the node that runs take over what stands in h.Config, as a whole or not at all.
+func (h *Host) Reload() error { return h.node.Reload(background()) }
 
 // Crash takes the power away: from one moment to the next nothing leaves the machine, and what was not
 // synced is lost.

@@ -157,6 +157,14 @@ func (n *Network) powerOn(a netip.Addr) {
 	n.tell()
 }
 
+// SetReachable says whether a machine answers new connections. Those that are open go on.
+func (n *Network) SetReachable(a netip.Addr, on bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dark[a] = !on
+	n.tell()
+}
+
 // Dial connects the machine from to an address "ip:port". Where nothing answers it waits for ctx.
 func (n *Network) Dial(ctx context.Context, from netip.Addr, address string) (net.Conn, error) {
 	to, err := netip.ParseAddrPort(address)

@@ -21,6 +21,8 @@ type Peer struct {
 	// BreakAfterDot, where set, tells whether the connection breaks when the message is taken, in
 	// place of the 250.
 	BreakAfterDot func(env mail.Envelope) bool
+	// Pause is how long it thinks before it takes a message.
+	Pause time.Duration
 
 	world *World
 	stop  context.CancelFunc
@@ -48,7 +50,7 @@ func (w *World) Peer(name, domain string) *Peer {
 	p.stop = stop
 	ln, err := w.Net.Listen(fmt.Sprintf("%s:25", p.IP))
 	w.must(err, "listen as %s", name)
-	server := smtpd.New(smtpd.Config{Hostname: name, Recipients: p, Acceptor: p, SpoolDir: w.t.TempDir()})
+	server := smtpd.New(smtpd.Config{Hostname: name, Recipients: p, Acceptor: p, SpoolDir: w.spoolDir()})
 	w.running.Go(func() { server.Serve(ctx, ln) })
 	return p
 }
@@ -66,6 +68,7 @@ func (p *Peer) CheckRecipient(_ context.Context, _ *smtpd.Session, env mail.Enve
 
 // Accept implements smtpd.Acceptor.
 func (p *Peer) Accept(_ context.Context, _ *smtpd.Session, env mail.Envelope, content mail.Content) (mail.QueueID, []error, error) {
+	time.Sleep(p.Pause)
 	p.mu.Lock()
 	for _, r := range env.Recipients {
 		p.received = append(p.received, Received{time.Now(), env.From, r.Address, string(content.Bytes())})

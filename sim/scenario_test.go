@@ -16,7 +16,12 @@ import (
 // inWorld runs a story in virtual time. Whatever happened in it, the ledger must be right in the end:
 // no promise broken, nothing twice without a fault that explains it.
 func inWorld(t *testing.T, story func(t *testing.T, w *World)) {
-	seed := Seed(t)
+	t.Helper()
+	inWorldOf(t, Seed(t), story)
+}
+
+func inWorldOf(t *testing.T, seed uint64, story func(t *testing.T, w *World)) {
+	t.Helper()
 	t.Logf("%s=%d", seedVariable, seed)
 	began := time.Now()
 	synctest.Test(t, func(t *testing.T) {

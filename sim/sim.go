@@ -56,6 +56,7 @@ type World struct {
 	log     *slog.Logger
 	hosts   []*Host
 	peers   []*Peer
+	spool   string         // of all peers
 	running sync.WaitGroup // nodes, also those that lost power but do not know yet, and peers
 }
 
@@ -71,9 +72,21 @@ func NewWorld(t testing.TB, seed uint64) *World {
 // Rand returns a source of randomness for one purpose.
 func (w *World) Rand(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(w.seed, purpose)) }
 
-// address returns the IP address of the next machine.
+// address returns the IP address of the next machine: of 192.0.2.0/24, and beyond of 198.18.0.0/15.
 func (w *World) address() netip.Addr {
-	return netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + len(w.hosts) + len(w.peers))})
+	n := 1 + len(w.hosts) + len(w.peers)
+	if n < 250 {
+		return netip.AddrFrom4([4]byte{192, 0, 2, byte(n)})
+	}
+	return netip.AddrFrom4([4]byte{198, 18, byte(n >> 8), byte(n)})
+}
+
+// spoolDir returns a directory for large messages under way.
+func (w *World) spoolDir() string {
+	if w.spool == "" {
+		w.spool = w.t.TempDir()
+	}
+	return w.spool
 }
 
 // Settle waits, at most limit of virtual time, until no host has anything in its queue.
