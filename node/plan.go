@@ -80,10 +80,11 @@ func (n *Node) newPlan(ctx context.Context, cfg *config.Config) (*plan, error) {
 // openPlan builds the first plan.
 func (n *Node) openPlan(ctx context.Context, cfg *config.Config) error {
 	p, err := n.newPlan(ctx, cfg)
-	if err == nil {
-		n.swap(p)
+	if err != nil {
+		return err
 	}
-	return err
+	n.swap(p)
+	return n.queue.Configure(queuePolicy(cfg), queueLimits(cfg), p.shaping)
 }
 
 // present returns the plan in force. Release it.
