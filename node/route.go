@@ -79,6 +79,9 @@ func (p *plan) way(ctx context.Context, q queue.Query, t route.Transport) (queue
 	case route.Discard:
 		return queue.Route{Agent: agentDiscard, Destination: agentDiscard}, nil
 	case route.Error, route.Defer:
+		if q.ID != "" && !t.Status.Temporary() { // of waiting the queue tells itself; without an ID somebody only asks
+			p.tell(q.ID, q.Envelope.From, q.To, t.Status, 0)
+		}
 		return queue.Route{}, t.Status
 	case route.Hold:
 		return queue.Route{}, &queue.Hold{Reason: t.Status.Text}
@@ -121,14 +124,15 @@ func (p *plan) destination(ctx context.Context, q queue.Query, t route.Transport
 func (n *Node) agents() map[string]queue.Agent {
 	return map[string]queue.Agent{
 		agentLocal: agent{n, (*plan).deliverLocal}, agentRemote: agent{n, (*plan).deliverRemote},
-		agentPipe: agent{n, (*plan).deliverPipe}, agentFile: agent{n, (*plan).deliverFile}, agentDiscard: agent{n, (*plan).discard},
+		agentPipe: agent{n, telling((*plan).deliverPipe)}, agentFile: agent{n, telling((*plan).deliverFile)},
+		agentDiscard: agent{n, telling((*plan).discard)},
 	}
 }
 
 // An agent delivers queued mail by the plan in force when it starts.
 type agent struct {
 	node *Node
-	do   func(p *plan, ctx context.Context, job queue.Job) []*mail.Status
+	do   deliver
 }
 
 // Deliver hands the job on.
