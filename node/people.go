@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -157,9 +158,13 @@ func (p *plan) buildRules(problems *problems) {
 		for _, a := range c.Access {
 			cfg.Rules = append(cfg.Rules, access.Rule{Stage: access.Stage(a.Stage), Table: a.Table, Default: a.Default})
 		}
-		var err error
-		p.rules, err = access.New(cfg)
-		problems.add(c, "access[0]", err)
+		for i := range cfg.Rules {
+			one := cfg
+			one.Rules = cfg.Rules[i : i+1]
+			_, err := access.New(one)
+			problems.add(c, fmt.Sprintf("access[%d]", i), err)
+		}
+		p.rules, _ = access.New(cfg)
 	}
 	p.relayDomains = p.openTables("relay.domains", c.Relay.Domains, problems)
 	p.relayRecipients = p.openTables("relay.recipients", c.Relay.Recipients, problems)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -159,7 +160,16 @@ func (p *plan) buildAgents(context.Context) (err error) {
 	p.local = local.New(local.Config{Store: n.store, Directory: p.people, Forward: n.queue, Runner: runner{n},
 		Ledger: local.NewLedger(n.kv), SRS: p.srs, Separator: separator(c), Trace: n.trace, Log: n.log})
 	p.files = file.New(runner{n}, c.Helper.User)
-	p.pipes, err = pipe.New(runner{n}, pipes(c))
+	var problems problems
+	all := pipes(c)
+	for i := range all {
+		_, err := pipe.New(runner{n}, all[i:i+1])
+		problems.add(c, fmt.Sprintf("pipe[%d]", i), err)
+	}
+	if err := problems.err(n.options.File); err != nil {
+		return err
+	}
+	p.pipes, err = pipe.New(runner{n}, all)
 	p.remote = remote.New(p.remoteConfig())
 	return err
 }

@@ -34,6 +34,9 @@ func (p *plan) buildShaping(context.Context) error {
 	}
 	for i, w := range c.Warmups {
 		start, err := time.ParseInLocation(time.DateOnly, w.Start, time.Local)
+		if err != nil {
+			err = fmt.Errorf("%q is no day: write it as 2026-11-22", w.Start)
+		}
 		problems.add(c, fmt.Sprintf("warmup[%d].start", i), err)
 		p.shaping.Warmups = append(p.shaping.Warmups, queue.Warmup{Source: w.Source, Start: start, Daily: w.Daily})
 	}

@@ -22,8 +22,7 @@ func (p *plan) buildTables(context.Context) error {
 	set := table.Config{Log: p.node.log, Definitions: TableDefinitions(c)}
 	var err error
 	if p.tables, err = table.New(set); err != nil {
-		problems.add(c, "table[0]", err)
-		return problems.err(p.node.options.File)
+		return p.wrongTables(set, err)
 	}
 	p.routes = route.New(route.Config{
 		Transports: p.openTables("route.transports", c.Route.Transports, &problems),
@@ -38,6 +37,22 @@ func (p *plan) buildTables(context.Context) error {
 		host, err := smarthost(s)
 		problems.add(c, fmt.Sprintf("smarthost[%d]", i), err)
 		p.smarthosts[s.Name] = host
+	}
+	return problems.err(p.node.options.File)
+}
+
+// wrongTables says which of the definitions of set brought err about.
+func (p *plan) wrongTables(set table.Config, err error) error {
+	var problems problems
+	for i, d := range set.Definitions {
+		one, err := table.New(table.Config{Log: set.Log, Definitions: []table.Definition{d}})
+		problems.add(p.cfg, fmt.Sprintf("table[%d]", i), err)
+		if err == nil {
+			one.Close()
+		}
+	}
+	if len(problems) == 0 { // each is right by itself
+		problems.add(p.cfg, "table", err)
 	}
 	return problems.err(p.node.options.File)
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 
 	"posthaste/config"
+	"posthaste/node"
 )
 
 type configCommands struct {
@@ -19,6 +21,9 @@ func (c *configCheck) Run(e *env) error {
 	file := config.Find(e.configFile)
 	cfg, err := config.Load(file)
 	if err != nil {
+		return err
+	}
+	if err := node.Check(e.ctx, cfg, file, slog.New(slog.NewTextHandler(e.err, &slog.HandlerOptions{Level: slog.LevelWarn}))); err != nil {
 		return err
 	}
 	e.out.say("%s is fine: %s with %d listeners, data in %s", file, cfg.Hostname, len(cfg.Listen), cfg.Data)
