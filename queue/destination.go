@@ -15,6 +15,7 @@ type destination struct {
 	pool      *pool
 	finding   bool // its tasks seek their way
 	busy      int
+	stalled   int // of them, for so long that they no longer count as jobs
 	large     int // of them, with mail that is not small
 	waiting   int
 	proven    bool // the last delivery reached the host

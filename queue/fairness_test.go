@@ -92,17 +92,24 @@ func (r *race) check() {
 	l := r.s.limits
 	var bytes int64
 	at, from := map[string]int{}, map[string]int{}
-	large := 0
+	large, jobs := 0, 0
 	for _, x := range r.running {
 		bytes += x.size
 		at[x.route.Destination]++
+		if x.stalled {
+			continue
+		}
+		jobs++
 		from[x.sender]++
 		if x.size > l.Small {
 			large++
 		}
 	}
-	if len(r.running) > l.Jobs || len(r.running) != r.s.busy {
-		r.t.Fatalf("%d run, of %d jobs; %d are counted", len(r.running), l.Jobs, r.s.busy)
+	if jobs > l.Jobs || jobs != r.s.busy {
+		r.t.Fatalf("%d run, of %d jobs; %d are counted", jobs, l.Jobs, r.s.busy)
+	}
+	if stalled := len(r.running) - jobs; stalled > stallShare*l.Jobs || stalled != r.s.stalled {
+		r.t.Fatalf("%d are stalled, of %d jobs; %d are counted", stalled, l.Jobs, r.s.stalled)
 	}
 	if bytes > l.ContentBytes {
 		r.t.Fatalf("%d bytes of content, of %d", bytes, l.ContentBytes)

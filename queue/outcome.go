@@ -30,8 +30,12 @@ func (s *scheduler) done(t *task, o outcome, now time.Time) []*task {
 		case o.failed:
 			back = s.failure(d, o.answer, now)
 		default:
+			d.window = max(d.window, 1) + 1/max(d.window, 1)
+			if !d.proven && d.failures == 0 {
+				d.window = max(d.window, startWindow)
+			}
+			d.window = min(d.window, float64(d.limit(s.limits)))
 			d.failures, d.proven, d.suspended = 0, true, time.Time{}
-			d.window = min(max(d.window, 1)+1/max(d.window, 1), float64(d.limit(s.limits)))
 		}
 	})
 	s.enqueue(d)
@@ -69,8 +73,8 @@ func (s *scheduler) reside(d *destination, fn func()) {
 	if after == before {
 		return
 	}
-	s.out[before] -= d.busy
-	s.out[after] += d.busy
+	s.out[before] -= d.busy - d.stalled
+	s.out[after] += d.busy - d.stalled
 	d.ticket = 0
 	s.enqueue(d)
 }

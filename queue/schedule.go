@@ -2,6 +2,7 @@ package queue
 
 import (
 	"cmp"
+	"container/list"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,13 +17,18 @@ import (
 // take turns, and so do the lanes of each; priority gives three turns of four (see line). What bounds
 // them all:
 //
-//   - The window of the destination follows what it answers, as in Postfix: from startWindow each
+//   - The window of the destination follows what it answers, as in Postfix: one delivery tries a host
+//     that we know nothing of; its success opens startWindow, from which each
 //     success adds 1/window and each failure of the host takes 1 off. Below 1 the destination is
 //     suspended for a while that doubles with each suspension; what waits there, or comes meanwhile,
 //     goes back with the last answer until the end of it, and the first probe then decides.
 //   - Destinations that have not answered yet share half of the jobs, those that fail or take long a
 //     quarter: a hundred dead or slow hosts must not stop the others. After a restart nothing is known of
 //     any; those where the mail that waits has failed before are then among the latter.
+//   - A delivery that takes longer than stallAfter waits for a host and costs no more than a connection.
+//     It is stalled then, and no longer counts as a job, be it of all, of its side or of its sender. So
+//     hosts that take connections and say nothing stop nobody. As many may be stalled as stallShare
+//     times the jobs.
 //   - One sender has at most half of the jobs, at however many destinations.
 //   - Mail that is not small leaves a quarter of the jobs and of each window to what is.
 //   - The content of all running jobs fits Limits.ContentBytes.
@@ -39,7 +45,9 @@ type scheduler struct {
 	ready        [sides]line[place]
 	parked       parking // destinations that wait for a rate
 	tickets      uint64
-	busy         int        // tasks out
+	busy         int        // tasks out, but for those that are stalled
+	running      *list.List // of those tasks, the longest running first
+	stalled      int        // tasks out that are stalled
 	waiting      int        // tasks that wait
 	out          [sides]int // tasks out at destinations of each side
 	large        gate
@@ -50,8 +58,12 @@ type scheduler struct {
 }
 
 const (
-	// startWindow is how many deliveries start at a destination that we know nothing of.
+	// startWindow is how many deliveries run at a destination once it has answered well.
 	startWindow = 5
+	// stallAfter is how long a delivery counts as a job, and stallShare how many times the jobs may
+	// take longer.
+	stallAfter = 5 * time.Second
+	stallShare = 4
 	// forgetAfter is how long an idle destination is remembered.
 	forgetAfter = time.Hour
 	// maxBacklog is how long tasks may have to wait at a destination that fills half of the window:
@@ -70,7 +82,7 @@ const (
 func newScheduler(l Limits, p Policy, sh *shaping) *scheduler {
 	s := &scheduler{
 		destinations: map[string]*destination{}, pools: map[string]*pool{},
-		senders: map[string]*account{}, sources: map[netip.Addr]*meter{},
+		senders: map[string]*account{}, sources: map[netip.Addr]*meter{}, running: list.New(),
 	}
 	s.set(l, p, sh)
 	return s
@@ -117,7 +129,7 @@ func (s *scheduler) destination(t *task, key string) *destination {
 	d := s.destinations[key]
 	if d == nil {
 		d = &destination{key: key, route: t.route, base: t.limit, finding: t.finding(), doubted: t.doubted(), lanes: map[laneKey]*lane{}, pool: s.poolOf(sh)}
-		d.window = float64(min(startWindow, d.limit(s.limits)))
+		d.window = 1
 		s.destinations[key] = d
 	}
 	return d
@@ -219,6 +231,7 @@ func (s *scheduler) pulled(t *task) {
 // next returns the task to start at once, or nil when none may start before something ends or the
 // time of wakeAt comes.
 func (s *scheduler) next(now time.Time) *task {
+	s.stall(now)
 	for _, d := range s.parked.due(now) {
 		s.enqueue(d)
 	}
@@ -257,8 +270,47 @@ func (s *scheduler) jobs(of side) int {
 	}
 }
 
-// wakeAt returns when something may start that waits for a rate, or zero.
-func (s *scheduler) wakeAt() time.Time { return s.parked.first() }
+// wakeAt returns when something may start that waits for a rate or for the job of a delivery that
+// stalls, or zero.
+func (s *scheduler) wakeAt() time.Time {
+	at := s.parked.first()
+	if front := s.running.Front(); front != nil && s.waiting > 0 && s.mayStall() {
+		if stalls := front.Value.(*task).started.Add(stallAfter); at.IsZero() || stalls.Before(at) {
+			at = stalls
+		}
+	}
+	return at
+}
+
+func (s *scheduler) mayStall() bool { return s.stalled < stallShare*s.limits.Jobs }
+
+// stall takes the deliveries that have run for long out of the count of jobs.
+func (s *scheduler) stall(now time.Time) {
+	for s.mayStall() {
+		front := s.running.Front()
+		if front == nil || now.Sub(front.Value.(*task).started) < stallAfter {
+			return
+		}
+		t := front.Value.(*task)
+		s.leaveJob(t)
+		t.stalled = true
+		t.to.stalled++
+		s.stalled++
+	}
+}
+
+// leaveJob ends the time in which t counts as a job.
+func (s *scheduler) leaveJob(t *task) {
+	s.running.Remove(t.running)
+	t.running = nil
+	s.busy--
+	s.out[t.to.side()]--
+	for g := range s.jobGatesOf(t) {
+		for _, other := range g.leave(1) {
+			s.enqueue(other)
+		}
+	}
+}
 
 // nextOf takes a task from a ring.
 func (s *scheduler) nextOf(side side, now time.Time) *task {
@@ -333,17 +385,36 @@ func (s *scheduler) startable(t *task, d *destination, now time.Time) (at time.T
 	return at, true
 }
 
-// gatesOf yields the gates that t has to enter, but that of its pool, and its weight there.
+// jobGatesOf yields the gates that t passes as one job, but that of its pool.
+func (s *scheduler) jobGatesOf(t *task) func(yield func(*gate) bool) {
+	return func(yield func(*gate) bool) {
+		_ = yield(&t.account.gate) && t.large && yield(&s.large)
+	}
+}
+
+// contentGateOf returns the gate that t passes with its content, or nil.
+func (s *scheduler) contentGateOf(t *task) *gate {
+	switch {
+	case t.finding():
+		return nil
+	case t.large:
+		return &s.largeBytes
+	default:
+		return &s.smallBytes
+	}
+}
+
+// gatesOf yields all these gates, with the weight of t there.
 func (s *scheduler) gatesOf(t *task) func(yield func(*gate, int64) bool) {
 	return func(yield func(*gate, int64) bool) {
-		if !yield(&t.account.gate, 1) || t.finding() {
-			return
+		for g := range s.jobGatesOf(t) {
+			if !yield(g, 1) {
+				return
+			}
 		}
-		if !t.large {
-			yield(&s.smallBytes, t.size)
-			return
+		if g := s.contentGateOf(t); g != nil {
+			yield(g, t.size)
 		}
-		_ = yield(&s.large, 1) && yield(&s.largeBytes, t.size)
 	}
 }
 
@@ -364,6 +435,7 @@ func (s *scheduler) begin(t *task, now time.Time) {
 	}
 	d.busy++
 	s.busy++
+	t.running, t.stalled = s.running.PushBack(t), false
 	t.account.tasks++
 	if t.large {
 		d.large++
@@ -378,16 +450,20 @@ func (s *scheduler) release(t *task) {
 	if d.pool.together {
 		opened = append(opened, d.pool.gate.leave(1)...)
 	}
-	for g, weight := range s.gatesOf(t) {
-		opened = append(opened, g.leave(weight)...)
+	if g := s.contentGateOf(t); g != nil {
+		opened = append(opened, g.leave(t.size)...)
+	}
+	if t.stalled {
+		d.stalled--
+		s.stalled--
+	} else {
+		s.leaveJob(t)
 	}
 	d.busy--
-	s.busy--
 	t.account.tasks--
 	if t.large {
 		d.large--
 	}
-	s.out[d.side()]--
 	for _, other := range opened {
 		s.enqueue(other)
 	}

@@ -51,10 +51,14 @@ func (b *bench) finish(n int, failed bool) (back int) {
 func TestConcurrencyFollowsAnswers(t *testing.T) {
 	b := newBench(Limits{Destination: 8})
 	b.add("ann", "south", 1000)
-	if n := len(b.start()); n != startWindow {
-		t.Errorf("starts with %d, want %d", n, startWindow)
+	if n := len(b.start()); n != 1 {
+		t.Errorf("%d deliveries try a host that is new, want 1", n)
 	}
-	for range 100 {
+	b.finish(1, false)
+	if n := len(b.start()); n != startWindow {
+		t.Errorf("%d run once it answered, want %d", n, startWindow)
+	}
+	for range 99 {
 		b.finish(1, false)
 		b.start()
 	}
@@ -133,6 +137,49 @@ func TestDeadHostsLeaveRoom(t *testing.T) {
 	}
 }
 
+// TestHostsThatSayNothingStopNobody: they take a connection and never greet, so that nothing is known of
+// them for minutes, and all mail is of one sender.
+func TestHostsThatSayNothingStopNobody(t *testing.T) {
+	b := newBench(Limits{Jobs: 10})
+	for i := range 30 {
+		b.add("ann", fmt.Sprint("deaf", i), 10)
+	}
+	b.add("ann", "alive", 100)
+	var deaf []*task
+	delivered := 0
+	for began := b.now; delivered < 100; {
+		b.start()
+		var alive []*task
+		for _, x := range b.out {
+			if x.to.key == "alive" {
+				alive = append(alive, x)
+			} else {
+				deaf = append(deaf, x)
+			}
+		}
+		b.out = nil
+		for _, x := range alive {
+			b.s.done(x, outcome{}, b.now)
+			delivered++
+		}
+		if len(alive) == 0 {
+			if b.s.wakeAt().IsZero() || b.now.Sub(began) > time.Minute {
+				t.Fatalf("%d of 100 were delivered after %v; %d wait for hosts that say nothing", delivered, b.now.Sub(began), len(deaf))
+			}
+			b.now = b.s.wakeAt()
+		}
+	}
+	if len(deaf) != 30 {
+		t.Errorf("%d deliveries wait for 30 hosts that say nothing, want one each", len(deaf))
+	}
+	for _, x := range deaf {
+		b.s.done(x, outcome{failed: true, answer: mail.NewStatus(451, "4.4.2", "no answer in time")}, b.now)
+	}
+	if s := b.s; s.busy != 0 || s.stalled != 0 || s.out != [sides]int{} || s.running.Len() != 0 {
+		t.Errorf("%d jobs, %d stalled, %v and %d are still counted", s.busy, s.stalled, s.out, s.running.Len())
+	}
+}
+
 // TestDeadHostsOfBeforeLeaveRoom: after a restart the mail that failed before does not take the jobs that
 // new mail for hosts unknown needs, and gets its own back once its host answers.
 func TestDeadHostsOfBeforeLeaveRoom(t *testing.T) {
@@ -149,8 +196,8 @@ func TestDeadHostsOfBeforeLeaveRoom(t *testing.T) {
 		t.Errorf("%d of 100 jobs wait for hosts that failed before, want a quarter", n)
 	}
 	b.add("ann", "fresh", 5)
-	if n := len(b.start()); n != 5 {
-		t.Errorf("%d jobs for a host that is new, want 5", n)
+	if n := len(b.start()); n != 1 {
+		t.Errorf("%d jobs for a host that is new, want 1", n)
 	}
 	b.finish(25, false)
 	if b.s.destinations["dead0"].side() != goodSide {

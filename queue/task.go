@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"container/list"
 	"time"
 
 	"posthaste/mail"
@@ -24,6 +25,8 @@ type task struct {
 	account *account
 	source  *meter
 	started time.Time
+	running *list.Element // of scheduler.running; nil when it does not run, or is stalled
+	stalled bool          // it runs for so long that it no longer counts as a job
 }
 
 func (t *task) finding() bool { return t.route.Agent == "" }
