@@ -29,6 +29,9 @@ func (c *serveCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	hangups := make(chan os.Signal, 1) // from the start, else one would end us
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	level := new(slog.LevelVar)
 	setLevel(level, cfg.Log)
 	log := newLogger(e, cfg.Log.Format, level)
@@ -47,16 +50,13 @@ func (c *serveCommand) Run(e *env) error {
 	defer reloads.Wait()
 	defer stop()
 	return n.Run(e.ctx, func() {
-		reloads.Go(func() { reloadOnHangup(ctx, n, log) })
+		reloads.Go(func() { reloadOn(ctx, hangups, n, log) })
 		fmt.Fprintln(e.out.w, "ready")
 	})
 }
 
-// reloadOnHangup reloads the configuration at each SIGHUP until ctx ends.
-func reloadOnHangup(ctx context.Context, n *node.Node, log *slog.Logger) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+// reloadOn reloads the configuration at each signal until ctx ends.
+func reloadOn(ctx context.Context, hangups <-chan os.Signal, n *node.Node, log *slog.Logger) {
 	for {
 		select {
 		case <-ctx.Done():
