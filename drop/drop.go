@@ -8,8 +8,9 @@
 //
 // Who submits is the owner of the file, which the kernel knows, never what the file says: package
 // drop decides by it whose name the message may carry. A file that cannot be used is set aside in
-// "bad" with its reason beside it; it neither blocks others nor is it lost. A file is removed only after
-// the queue has the message, and carries a name (origin) by which a repeat after a crash is known.
+// "bad" with its reason beside it; it neither blocks others nor is it lost. Of a message that is refused
+// the user hears in a report ([Returner]). A file is removed only after the queue has the message, and
+// carries a name (origin) by which a repeat after a crash is known.
 //
 // The format is in docs/formats/drop.md.
 package drop

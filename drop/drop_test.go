@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,12 +17,17 @@ import (
 
 // shelf takes submissions as the queue does: an origin once.
 type shelf struct {
+	mu      sync.Mutex // guards what follows while a picker runs
+	tries   int
 	origins map[string]bool
 	taken   []identified
 	err     error
 }
 
 func (s *shelf) Submit(_ context.Context, user mail.Address, origin string, env mail.Envelope, content mail.Content) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tries++
 	if s.err != nil {
 		return s.err
 	}
@@ -33,6 +39,20 @@ func (s *shelf) Submit(_ context.Context, user mail.Address, origin string, env 
 		s.taken = append(s.taken, identified{user, env, append([]byte(nil), content.Bytes()...)})
 	}
 	return nil
+}
+
+// counts returns how many messages s has taken, and how many times it was asked.
+func (s *shelf) counts() (taken, tries int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.taken), s.tries
+}
+
+// fail makes s refuse messages with err, or take them again.
+func (s *shelf) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
 }
 
 // picker returns a picker of a new directory, in which uid 0 is the login given.

@@ -23,13 +23,19 @@ type Submitter interface {
 	Submit(ctx context.Context, user mail.Address, origin string, env mail.Envelope, content mail.Content) error
 }
 
+// A Returner is a Submitter that can tell a user, in a report, why a message of the user's cannot be
+// taken, as *submit.Local does. To tell of one origin again is a no-op.
+type Returner interface {
+	Return(ctx context.Context, user mail.Address, origin string, why *mail.Status, env mail.Envelope, content mail.Content) error
+}
+
 // Config says what a Picker works with.
 type Config struct {
 	Dir     string
-	Domain  string   // of the addresses of the system's users
-	Trusted []string // login names that besides root may name any sender
-	MaxSize int64    // bytes of content, default 50 MiB
-	Submit  Submitter
+	Domain  string       // of the addresses of the system's users
+	Trusted []string     // login names that besides root may name any sender
+	MaxSize int64        // bytes of content, default 50 MiB
+	Submit  Submitter    // where it is a Returner too, users hear of what is refused
 	Log     *slog.Logger // default: none
 
 	// Login returns login and full name of a user ID. Default: from the system's users.
@@ -161,9 +167,16 @@ func (p *Picker) pick(ctx context.Context, name string) {
 	switch {
 	case err == nil, errors.Is(err, os.ErrNotExist):
 		delete(p.later, name)
-	case isFormat(err), errors.As(err, &status) && status.Permanent():
+	case isFormat(err):
 		delete(p.later, name)
-		p.setAside(name, err)
+		p.setAside(ctx, name, err, slog.LevelError)
+	case errors.As(err, &status) && status.Permanent():
+		delete(p.later, name)
+		level := slog.LevelError
+		if _, told := p.cfg.Submit.(Returner); told {
+			level = slog.LevelWarn // its user knows, and can do something about it
+		}
+		p.setAside(ctx, name, err, level)
 	case ctx.Err() != nil:
 	default:
 		d := p.later[name]
@@ -191,12 +204,26 @@ func (p *Picker) submit(ctx context.Context, path, name string) error {
 	}
 	origin := fmt.Sprintf("drop\x00%s\x00%d\x00%d", name, st.Ino, st.Mtim.Nano())
 	if err := p.cfg.Submit.Submit(ctx, m.user, origin, m.env, mail.Bytes(m.content)); err != nil {
-		return err
+		return p.refused(ctx, m, origin, err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("drop: %w", err) // tried again: the queue knows it by its origin
 	}
 	return nil
+}
+
+// refused tells the user of a message that will never be taken. It returns err, or what is to be tried
+// again before that.
+func (p *Picker) refused(ctx context.Context, m identified, origin string, err error) error {
+	var status *mail.Status
+	returner, ok := p.cfg.Submit.(Returner)
+	if !ok || !errors.As(err, &status) || !status.Permanent() {
+		return err
+	}
+	if failed := returner.Return(ctx, m.user, origin, status, m.env, mail.Bytes(m.content)); failed != nil {
+		return fmt.Errorf("drop: tell %s why the message is refused (%s): %v", m.user, status.Text, failed)
+	}
+	return err
 }
 
 // read returns the whole of a file and who owns it. It reads once: its owner may go on writing.
@@ -233,8 +260,8 @@ func (p *Picker) read(path string) ([]byte, *syscall.Stat_t, error) {
 }
 
 // setAside moves a file to bad, with the reason in a file beside it.
-func (p *Picker) setAside(name string, why error) {
-	p.cfg.Log.Error("drop: a message cannot be submitted and was set aside in "+badDir, "file", name, "err", why)
+func (p *Picker) setAside(ctx context.Context, name string, why error, level slog.Level) {
+	p.cfg.Log.Log(ctx, level, "drop: a message cannot be submitted and was set aside in "+badDir, "file", name, "err", why)
 	bad := filepath.Join(p.cfg.Dir, badDir)
 	err := os.Mkdir(bad, 0o700)
 	if err == nil || errors.Is(err, os.ErrExist) {

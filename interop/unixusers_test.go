@@ -293,6 +293,12 @@ func TestUnixUsers(t *testing.T) {
 		m.cli(t, "queue", "delete", "--recipient", "unlisted@north.test")
 	})
 
+	t.Run("and come back where nobody will take them", func(t *testing.T) {
+		m.send(t, kateUID, strings.Repeat("Received: from a by b\n", 60)+"Subject: round\n\nx\n", "sendmail mia")
+		m.idle(t)
+		contains(t, "kate's mailbox", fmt.Sprint(m.read(t, kate)["Not delivered: round"]), "Return-Path:<>", "5.4.6", "mia@north.test")
+	})
+
 	t.Run("and is not followed where others may write to it", func(t *testing.T) {
 		m.write(t, "home/leo/.forward", "kate\n", leoUID, 0o620)
 		m.send(t, kateUID, "Subject: unsafe\n\nx\n", "sendmail leo")

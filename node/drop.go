@@ -41,3 +41,10 @@ func (d dropped) Submit(ctx context.Context, user mail.Address, origin string, e
 	defer p.release()
 	return submit.Local{Submitter: p.submit, Queue: d.node.queue}.Submit(ctx, user, origin, env, content)
 }
+
+// Return tells the user why a message is refused.
+func (d dropped) Return(ctx context.Context, user mail.Address, origin string, why *mail.Status, env mail.Envelope, content mail.Content) error {
+	p := d.node.present()
+	defer p.release()
+	return submit.Local{Submitter: p.submit, Queue: d.node.queue}.Return(ctx, user, origin, why, env, content)
+}

@@ -2,6 +2,7 @@ package submit
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"posthaste/auth"
@@ -15,6 +16,9 @@ type LocalQueue interface {
 	NewIDFor(origin string) mail.QueueID
 	// PutOnce makes env and content durable; putting one origin again is a no-op.
 	PutOnce(ctx context.Context, origin string, env mail.Envelope, content mail.Content) (mail.QueueID, error)
+	// PutFailed tells the sender of env, in a report, that its one recipient failed with why. To tell
+	// of one recipient of one parent again is a no-op.
+	PutFailed(ctx context.Context, parent mail.QueueID, why *mail.Status, env mail.Envelope, content mail.Content) (mail.QueueID, error)
 }
 
 // Local submits mail of the system's users, who have no account. Whose name a message may carry was
@@ -44,5 +48,24 @@ func (l Local) Submit(ctx context.Context, user mail.Address, origin string, env
 		return err
 	}
 	_, err = l.Queue.PutOnce(ctx, origin, env, groomed)
+	return err
+}
+
+// Return tells user in a report, which holds the message, why [Local.Submit] refused it. The report
+// names the first recipient, for all of them. A message without any has nobody to be told.
+func (l Local) Return(ctx context.Context, user mail.Address, origin string, why *mail.Status, env mail.Envelope, content mail.Content) error {
+	if len(env.Recipients) == 0 {
+		return nil
+	}
+	s, who := l.Submitter, auth.Identity{Login: user.Local, Address: user}
+	status := *why
+	if others := len(env.Recipients) - 1; others > 0 {
+		status.Text = fmt.Sprintf("%s (to %d more recipients it was not sent either)", why.Text, others)
+	}
+	env.From = mail.ReversePath{Address: s.complete(who, user)}
+	env.Recipients = s.completeRecipients(who, env.Recipients[:1])
+	env.Recipients[0].Notify, env.Ret = 0, mail.RetFull
+	// It never had an ID in the queue; its origin is as good for telling a repeat.
+	_, err := l.Queue.PutFailed(ctx, mail.QueueID(origin), &status, env, content)
 	return err
 }
