@@ -25,6 +25,11 @@ func dial(t *testing.T, w *World, h *Host, service string) *talk {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newTalk(t, nc)
+}
+
+// newTalk reads the greeting of a server.
+func newTalk(t *testing.T, nc net.Conn) *talk {
 	nc.SetDeadline(time.Now().Add(24 * time.Hour))
 	c := &talk{t, nc, bufio.NewReader(nc)}
 	c.line()
