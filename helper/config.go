@@ -40,7 +40,13 @@ func setDefault[T int | time.Duration](v *T, to T) {
 	}
 }
 
-// check says what is wrong with the lists and limits.
+// Check says what is wrong with the lists and limits, as Start would.
+func (cfg Config) Check() error {
+	cfg = cfg.withDefaults()
+	return cfg.check()
+}
+
+// check is Check once the defaults are filled in.
 func (cfg *Config) check() error {
 	l := cfg.Limits
 	if l.Jobs < 1 || l.Timeout < time.Millisecond || l.Timeout > maxTimeout || l.Output < 0 || l.Output > maxOutput ||

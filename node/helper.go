@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path"
 	"strings"
 
@@ -19,7 +20,7 @@ func (n *Node) startHelper(c *config.Config) error {
 	if n.options.InProcess || !needsHelper(c) {
 		return nil
 	}
-	h, err := helper.Start(helperConfig(c, n))
+	h, err := helper.Start(helperConfig(c, n.log))
 	if err != nil {
 		return fmt.Errorf("node: the helper process: %w", err)
 	}
@@ -33,14 +34,14 @@ func needsHelper(c *config.Config) bool {
 	return len(c.Helper.Commands)+len(c.Helper.Paths)+len(c.Pipes)+len(c.Unix.Users) > 0
 }
 
-func helperConfig(c *config.Config, n *Node) helper.Config {
+func helperConfig(c *config.Config, log *slog.Logger) helper.Config {
 	h := helper.Config{
 		Programs: append([]string(nil), c.Helper.Commands...),
 		Files:    append([]string(nil), c.Helper.Paths...),
 		Users:    append([]string{c.Helper.User}, c.Unix.Users...),
 		MinUID:   c.Unix.MinUID, User: c.Helper.User,
 		Limits: helper.Limits{Jobs: c.Helper.Jobs, Timeout: c.Helper.Timeout.D(), Output: int(c.Helper.Output)},
-		Log:    n.log,
+		Log:    log,
 	}
 	if c.User != "" {
 		h.Users = append(h.Users, c.User)

@@ -69,11 +69,19 @@ type plan struct {
 
 // newPlan builds the plan of a configuration, with one use. All that is wrong comes at once.
 func (n *Node) newPlan(ctx context.Context, cfg *config.Config) (*plan, error) {
-	p := &plan{node: n, cfg: cfg, uses: 1}
-	for _, build := range []func(context.Context) error{p.buildNames, p.buildTables, p.buildShaping, p.buildPeople, p.buildAgents, p.buildPolicies} {
-		if err := build(ctx); err != nil {
-			return nil, errors.Join(err, p.close())
-		}
+	p, file := &plan{node: n, cfg: cfg, uses: 1}, n.options.File
+	err := together(file, p.buildNames(ctx), p.buildTables(ctx), p.buildShaping(ctx))
+	if p.tables != nil {
+		err = together(file, err, p.buildPeople(ctx))
+	}
+	if p.tables != nil && p.resolver != nil {
+		err = together(file, err, p.buildAgents(ctx))
+	}
+	if err == nil {
+		err = p.buildPolicies(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.close())
 	}
 	return p, nil
 }
@@ -139,15 +147,18 @@ func (p *plan) close() error {
 // buildNames makes what names and proves hosts.
 func (p *plan) buildNames(ctx context.Context) (err error) {
 	c := p.cfg
-	if p.cert, err = openCert(c, p.node.log); err != nil {
+	var problems problems
+	if p.cert, err = openCert(c, p.node.log); err != nil && c.TLS.Certificate.Source != "files" {
+		return err
+	}
+	problems.add(c, "tls.certificate", err)
+	p.resolver, err = dns.New(dns.Config{Servers: c.DNS.Servers, Trusted: c.DNS.Trusted, Anchors: c.DNS.Anchors,
+		Exchange: p.node.options.Exchange, Log: p.node.log})
+	problems.add(c, "dns", err)
+	if err := problems.err(p.node.options.File); err != nil {
 		return err
 	}
 	p.tls = p.cert.Config()
-	p.resolver, err = dns.New(dns.Config{Servers: c.DNS.Servers, Trusted: c.DNS.Trusted, Anchors: c.DNS.Anchors,
-		Exchange: p.node.options.Exchange, Log: p.node.log})
-	if err != nil {
-		return err
-	}
 	if c.DNS.Validate != "off" && c.TLSPolicy.DANE {
 		p.names = newNames(p.resolver, c.DNS.Validate == "on", p.node.log)
 	}

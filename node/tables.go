@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,6 +72,29 @@ func (p problems) err(file string) error {
 		return nil
 	}
 	return &config.Error{File: cmp.Or(file, "configuration"), Problems: p}
+}
+
+// together makes one error of several, with all problems of the configuration in order of line.
+func together(file string, errs ...error) error {
+	var all problems
+	var others []error
+	for _, err := range errs {
+		var wrong *config.Error
+		switch {
+		case errors.As(err, &wrong):
+			all = append(all, wrong.Problems...)
+		case err != nil:
+			others = append(others, err)
+		}
+	}
+	if len(all) == 0 {
+		return errors.Join(others...)
+	}
+	for _, err := range others {
+		all = append(all, config.Problem{Text: err.Error()})
+	}
+	slices.SortStableFunc(all, func(a, b config.Problem) int { return cmp.Compare(a.Line, b.Line) })
+	return all.err(file)
 }
 
 // openTables opens the tables of a key.

@@ -15,7 +15,16 @@ type configCommands struct {
 	Example configExample `cmd:"" help:"Print a short working configuration."`
 }
 
-type configCheck struct{}
+type configCheck struct {
+	Offline bool `help:"Do not ask the servers behind tables."`
+}
+
+// Help tells what is looked at.
+func (c *configCheck) Help() string {
+	return "It does what a node does at its start, beside one that may run: certificates, tables, routes, aliases with all that they include, " +
+		"rules and limits are read, the servers behind tables are asked, users and programs that are named are looked for. " +
+		"Ports are not opened, and the data directory is not looked at."
+}
 
 func (c *configCheck) Run(e *env) error {
 	file := config.Find(e.configFile)
@@ -23,7 +32,8 @@ func (c *configCheck) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := node.Check(e.ctx, cfg, file, slog.New(slog.NewTextHandler(e.err, &slog.HandlerOptions{Level: slog.LevelWarn}))); err != nil {
+	log := slog.New(slog.NewTextHandler(e.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if err := node.Check(e.ctx, cfg, node.Trial{File: file, Offline: c.Offline, Log: log}); err != nil {
 		return err
 	}
 	e.out.say("%s is fine: %s with %d listeners, data in %s", file, cfg.Hostname, len(cfg.Listen), cfg.Data)
