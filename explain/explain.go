@@ -8,6 +8,7 @@ package explain
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -39,7 +40,7 @@ func On(ctx context.Context) bool {
 	return ctx.Value(key{}) != nil
 }
 
-// Note records a decision of subject, where somebody listens.
+// Note records a decision of subject, where somebody listens. One that was told already is not told again.
 func Note(ctx context.Context, subject, format string, args ...any) {
 	r, ok := ctx.Value(key{}).(*Reasons)
 	if !ok {
@@ -48,7 +49,7 @@ func Note(ctx context.Context, subject, format string, args ...any) {
 	reason := Reason{Subject: subject, Text: fmt.Sprintf(format, args...)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.all) < maxReasons {
+	if len(r.all) < maxReasons && !slices.Contains(r.all, reason) {
 		r.all = append(r.all, reason)
 	}
 }

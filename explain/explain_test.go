@@ -31,10 +31,20 @@ func TestReasonsKeepTheirOrder(t *testing.T) {
 
 func TestReasonsAreBounded(t *testing.T) {
 	ctx, reasons := explain.With(t.Context())
-	for range 5000 {
-		explain.Note(ctx, "table", "again")
+	for i := range 5000 {
+		explain.Note(ctx, "table", "key %d", i)
 	}
 	if n := len(reasons.List()); n != 1000 {
 		t.Errorf("%d reasons were kept, want 1000", n)
+	}
+}
+
+func TestAReasonIsToldOnce(t *testing.T) {
+	ctx, reasons := explain.With(t.Context())
+	for range 3 { // as the stages of a session ask for the same address
+		explain.Note(ctx, "directory", "dan is nobody")
+	}
+	if got := reasons.List(); len(got) != 1 {
+		t.Errorf("%d reasons, want 1: %v", len(got), got)
 	}
 }
