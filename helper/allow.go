@@ -43,7 +43,7 @@ func (l *lists) allowProgram(t *task, r request) error {
 	}
 	words[0] = lookPath(words[0])
 	if !l.allowsProgram(words) {
-		return refusal("the program %q is not listed: add it to the list of programs and restart posthaste", strings.Join(words, " "))
+		return refusal("the program %q is not listed: add it to helper.commands and restart posthaste", strings.Join(words, " "))
 	}
 	for _, v := range r.Env {
 		if name, _, ok := strings.Cut(v, "="); !ok || !slices.Contains(jobVariables, name) || strings.ContainsRune(v, 0) {
@@ -75,7 +75,7 @@ func (l *lists) allowFile(t *task, r request) error {
 	}
 	file := path.Clean(r.File)
 	if !allowsFile(l.Files, file, t.account.home) {
-		return refusal("the file %q is not listed for user %s: add it to the list of files and restart posthaste", file, t.account.name)
+		return refusal("the file %q is not listed for user %s: add it to helper.paths and restart posthaste", file, t.account.name)
 	}
 	f := &fileSpec{Path: file, Format: r.Format, Patterns: l.Files, Home: t.account.home, UID: t.account.uid,
 		Sender: r.Sender, ID: r.ID, Fresh: r.Fresh, Received: r.Received, Within: t.timeout}
