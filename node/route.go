@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"posthaste/deliver/file"
@@ -36,6 +37,25 @@ type router struct{ node *Node }
 func (r router) Route(ctx context.Context, q queue.Query) (queue.Route, error) {
 	p := r.node.present()
 	defer p.release()
+	way, err := p.route(ctx, q)
+	return way, p.unrouted(q, err)
+}
+
+// unrouted answers for a recipient whose way could not be found out. What went wrong is ours and stays
+// here: in the log and in the trace.
+func (p *plan) unrouted(q queue.Query, err error) error {
+	var status *mail.Status
+	var hold *queue.Hold
+	if q.ID == "" || err == nil || errors.As(err, &status) || errors.As(err, &hold) {
+		return err
+	}
+	p.node.log.Warn("a route cannot be found, the message waits", "qid", q.ID, "to", q.To.String(), "err", err)
+	answer := mail.NewStatus(451, "4.3.5", "this mail system cannot find out where the message goes: posthaste trace %s tells why", q.ID)
+	p.tell(q.ID, q.Envelope.From, q.To, answer, err)
+	return answer
+}
+
+func (p *plan) route(ctx context.Context, q queue.Query) (queue.Route, error) {
 	target, err := p.people.Resolve(ctx, q.To)
 	if err != nil {
 		return queue.Route{}, err
@@ -80,7 +100,7 @@ func (p *plan) way(ctx context.Context, q queue.Query, t route.Transport) (queue
 		return queue.Route{Agent: agentDiscard, Destination: agentDiscard}, nil
 	case route.Error, route.Defer:
 		if q.ID != "" && !t.Status.Temporary() { // of waiting the queue tells itself; without an ID somebody only asks
-			p.tell(q.ID, q.Envelope.From, q.To, t.Status, 0)
+			p.tell(q.ID, q.Envelope.From, q.To, t.Status, nil)
 		}
 		return queue.Route{}, t.Status
 	case route.Hold:

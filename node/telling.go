@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"time"
 
 	"posthaste/mail"
 	"posthaste/queue"
@@ -15,18 +14,17 @@ type deliver func(p *plan, ctx context.Context, job queue.Job) []*mail.Status
 // telling leaves an event per recipient of what do answers, for agents that leave none.
 func telling(do deliver) deliver {
 	return func(p *plan, ctx context.Context, job queue.Job) []*mail.Status {
-		began := time.Now()
 		answers := do(p, ctx, job)
 		for i, s := range answers {
 			to := job.Envelope.Recipients[i].Address
-			p.tell(job.Envelope.ID, job.Envelope.From, to, s, time.Since(began))
+			p.tell(job.Envelope.ID, job.Envelope.From, to, s, nil)
 		}
 		return answers
 	}
 }
 
-// tell leaves an event of a recipient's outcome.
-func (p *plan) tell(id mail.QueueID, from mail.ReversePath, to mail.Address, s *mail.Status, took time.Duration) {
+// tell leaves an event of a recipient's outcome. why is for the operator, where the outcome does not say.
+func (p *plan) tell(id mail.QueueID, from mail.ReversePath, to mail.Address, s *mail.Status, why error) {
 	text := "the message for " + to.String() + " was taken: "
 	switch {
 	case s.Temporary():
@@ -34,6 +32,9 @@ func (p *plan) tell(id mail.QueueID, from mail.ReversePath, to mail.Address, s *
 	case !s.OK():
 		text = "the message for " + to.String() + " cannot be delivered: "
 	}
-	p.node.trace.Record(trace.Event{ID: id, Step: trace.Deliver, OK: s.OK(), Answered: s.Error(), Text: text + s.Text,
-		From: from.Path(), To: []mail.Address{to}, Took: took})
+	e := trace.Event{ID: id, Step: trace.Deliver, OK: s.OK(), Answered: s.Error(), Text: text + s.Text, From: from.Path(), To: []mail.Address{to}}
+	if why != nil {
+		e.Reason = why.Error()
+	}
+	p.node.trace.Record(e)
 }

@@ -75,7 +75,7 @@ func stateText(state string) string {
 	case "incoming":
 		return "incoming: it was not tried yet"
 	case "active":
-		return "active: it is being delivered now"
+		return "active: it is being delivered, or next in line for its destination"
 	case "deferred":
 		return "deferred: it was tried and will be tried again"
 	case "hold":
@@ -111,7 +111,7 @@ func (r *queueRecipient) explain(p *printer, id string, now time.Time) {
 func (r *queueRecipient) advice(id string) []string {
 	switch r.State {
 	case "deferred":
-		return append(r.meaning(), "posthaste queue retry "+id+" tries at once, queue reroute sends it another way")
+		return append(r.meaning(id), "posthaste queue retry "+id+" tries at once, queue reroute sends it another way")
 	case "hold":
 		return []string{"posthaste queue release " + id + " lets it go, queue delete removes it"}
 	case "corrupt":
@@ -121,7 +121,7 @@ func (r *queueRecipient) advice(id string) []string {
 }
 
 // meaning puts the last answer in words.
-func (r *queueRecipient) meaning() []string {
+func (r *queueRecipient) meaning(id string) []string {
 	_, text, said := strings.Cut(r.Reason, " said: ")
 	if !said {
 		text = r.Reason
@@ -129,6 +129,9 @@ func (r *queueRecipient) meaning() []string {
 	status, err := reply.Parse(r.Status + " " + text)
 	if err != nil {
 		return nil
+	}
+	if !said && (status.Enhanced == "4.3.5" || status.Enhanced == "4.3.0") { // RFC 3463 section 3.4: about the system itself
+		return []string{"Something is wrong here, not at the recipient's: the log, and posthaste trace " + id + ", tell what."}
 	}
 	advice := reply.Explain(status.Code, status.Enhanced, status.Text)
 	return append([]string{advice.Meaning}, advice.Do...)

@@ -84,7 +84,11 @@ func printDestinations(p *printer, all []queue.Destination) {
 		if d.Suspended.After(now) {
 			until = timeText(d.Suspended, now)
 		}
-		t.row(d.Key, fmt.Sprint(d.Window), fmt.Sprint(d.Busy), fmt.Sprint(d.Waiting), until, d.Why)
+		why := d.Why
+		if why == "" && d.Rate != "" && d.Waiting > 0 {
+			why = "limited to " + d.Rate
+		}
+		t.row(d.Key, fmt.Sprint(d.Window), fmt.Sprint(d.Busy), fmt.Sprint(d.Waiting), until, why)
 	}
 	t.print("")
 }
