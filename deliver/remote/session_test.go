@@ -253,3 +253,42 @@ func TestOurOwnNameInTheGreeting(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestRefusedContentLeavesNoTransaction has a host that, as Postfix does, keeps a transaction open after
+// it refused the last chunk, so that MAIL is out of place until RSET.
+func TestRefusedContentLeavesNoTransaction(t *testing.T) {
+	h := offering("PIPELINING", "CHUNKING")
+	h.replies["."] = []string{"550 5.7.1 not this", "250 2.0.0 taken"}
+	refused := false
+	h.answer = func(line string) string {
+		switch line {
+		case "RSET":
+			refused = false
+		case "MAIL":
+			if refused {
+				return "503 5.5.1 nested MAIL command"
+			}
+		case ".":
+			refused = len(h.messages) == 1
+		}
+		return ""
+	}
+	w := newWorld(t, Config{}, h)
+	for _, want := range []string{"550 5.7.1 not this", "250 2.1.9 taken"} {
+		if got := w.send(t, mail.Envelope{}, plainContent, "bob"); got[0] != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if h.conns != 1 {
+		t.Errorf("%d connections, want 1", h.conns)
+	}
+}
+
+func TestBeingOutOfStepSaysNothingOfTheMessage(t *testing.T) {
+	h := offering()
+	h.replies["MAIL"] = []string{"503 5.5.1 nested MAIL command"}
+	got := newWorld(t, Config{}, h).send(t, mail.Envelope{}, plainContent, "bob")
+	if !strings.HasPrefix(got[0], "4") || !strings.Contains(got[0], "nested MAIL") {
+		t.Errorf("got %q, want a temporary failure", got)
+	}
+}

@@ -118,11 +118,17 @@ func (s *session) timeoutOf(line string) time.Duration {
 	return s.timeouts.Command
 }
 
-// judgeMail reads the reply to MAIL: for good it concerns the message, for now it concerns the host.
+// badSequence is the reply to a command that has no place where it came (RFC 5321 section 4.2.2).
+const badSequence = 503
+
+// judgeMail reads the reply to MAIL: for good it concerns the message, for now it concerns the host. Being
+// out of step with the host says nothing of the message.
 func (s *session) judgeMail(j *job, todo []int, reply *mail.Status) *failure {
 	switch {
 	case reply.OK():
 		return nil
+	case reply.Code == badSequence:
+		s.dead = true
 	case reply.Permanent():
 		j.decide(todo, reply)
 		return nil
@@ -242,7 +248,11 @@ func (s *session) cutShort(j *job, accepted []int, err error) *failure {
 // finish reads the reply to the end of the content: one, or from LMTP one for each recipient that
 // was accepted (RFC 2033 section 4.2). From here the host may have taken the message, so whatever is
 // not clear is temporary, and not the next host's turn.
+//
+// After a refusal the transaction may still be open, which RFC 3030 section 2 says of BDAT and Postfix
+// does: RSET then comes before the next.
 func (s *session) finish(j *job, accepted []int) {
+	taken := true
 	groups := [][]int{accepted}
 	if s.lmtp {
 		groups = groups[:0]
@@ -259,8 +269,9 @@ func (s *session) finish(j *job, accepted []int) {
 			return
 		}
 		s.conclude(j, group, reply)
+		taken = taken && reply.OK()
 	}
-	s.open = false
+	s.open = !taken
 }
 
 func (s *session) conclude(j *job, group []int, reply *mail.Status) {
