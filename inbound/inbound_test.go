@@ -228,6 +228,23 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
+// TestSuccessThatIsToBeReportedTakesTheQueue: delivery at once makes no reports (RFC 3461 section 4.1).
+func TestSuccessThatIsToBeReportedTakesTheQueue(t *testing.T) {
+	s := newSite(t)
+	env := envelope("bob", "cat")
+	env.Recipients[0].Notify = mail.NotifySuccess | mail.NotifyFailure
+	env.Recipients[1].Notify = mail.NotifyFailure
+	if _, _, err := s.policy.Accept(t.Context(), Taking{}, env, mail.Bytes(letter)); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(s.queued(), " "); got != "bob@north.test" {
+		t.Errorf("queued for %q, want bob alone", got)
+	}
+	if got := len(s.inbox("cat")); got != 1 {
+		t.Errorf("cat has %d messages, want 1", got)
+	}
+}
+
 // TestQueuedCopyIsTheSameDelivery: the account committed, but we could not know. The queue repeats the
 // delivery, and the account has the message once.
 func TestQueuedCopyIsTheSameDelivery(t *testing.T) {

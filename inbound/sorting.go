@@ -44,7 +44,8 @@ func (p *Policy) sort(ctx context.Context, how Taking, m *Message) (s sorting, e
 		if err != nil {
 			return s, err
 		}
-		if here && !queued {
+		// Delivery at once ends without a report, so those who ask for one on success take the queue.
+		if here && !queued && !r.Notify.Wants(mail.NotifySuccess) {
 			s.ours = append(s.ours, i)
 		} else {
 			s.others = append(s.others, i)
