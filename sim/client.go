@@ -20,7 +20,7 @@ const clientPatience = 3 * time.Minute
 // client is the address of the machine of all mail programs.
 var client = netip.MustParseAddr("192.0.2.254")
 
-// Send hands a letter to a service ("mx", "submission") of a host as a mail program does, notes what it
+// Send hands a letter to a service ("mx", "lmtp", "submission") of a host as a mail program does, notes what it
 // was promised, and returns that. Any goroutine may.
 func (w *World) Send(h *Host, service string, letter Letter) Outcome {
 	outcome, err := w.send(h, service, letter)
@@ -42,6 +42,15 @@ func (w *World) send(h *Host, service string, letter Letter) (Outcome, error) {
 	}
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(clientPatience))
+	if service == "lmtp" {
+		outcome, best := map[string]Outcome(nil), Refused
+		outcome, err = SubmitLMTP(nc, letter)
+		for to, o := range outcome {
+			w.Ledger.Note(letter, to, o)
+			best = max(best, o)
+		}
+		return best, err
+	}
 	taken, outcome, err := Submit(nc, service == "submission", letter)
 	for _, to := range taken {
 		w.Ledger.Note(letter, to, outcome)

@@ -47,8 +47,8 @@ type Host struct {
 	dead     *atomic.Bool
 }
 
-// Host adds a machine with a node, which serves "mx", "submission" and "imap" once it is started. Its
-// name stands in the DNS.
+// Host adds a machine with a node, which serves "mx", "lmtp", "submission", "imap" and "pop3" once it is
+// started. Its name stands in the DNS.
 func (w *World) Host(name string) *Host {
 	h := &Host{Name: name, IP: w.address(), world: w, disk: newDisk(w.Rand(uint64(100 + len(w.hosts))))}
 	w.hosts = append(w.hosts, h)
@@ -57,6 +57,7 @@ func (w *World) Host(name string) *Host {
 	c.Hostname = name
 	c.TLS.PlaintextAuth = true
 	c.DNS.Servers = []string{resolver}
+	c.SMTP.LMTPNetworks = []netip.Prefix{netip.PrefixFrom(client, 32)}
 	for service := range ports {
 		c.Listen = append(c.Listen, config.Listen{Service: service, Address: h.Address(service)})
 	}
@@ -95,6 +96,15 @@ func (h *Host) Backup(domain string) {
 	h.world.DNS.MX(domain, 20, h.Name)
 	_, err := h.node.Admin().AddDomain(background(), admin.DomainRequest{Name: domain, Relay: true})
 	h.world.must(err, "add relay domain %s", domain)
+}
+
+// Alias sends mail for an address of the host's to others. They are nobody's recipients but by way of
+// this alias, so that the ledger knows whose copy is whose.
+func (h *Host) Alias(address string, targets ...string) {
+	h.world.t.Helper()
+	_, err := h.node.Admin().AddAlias(background(), admin.AliasRequest{Address: address, Targets: targets})
+	h.world.must(err, "add alias %s", address)
+	h.world.Ledger.alias(address, targets)
 }
 
 // Admin returns the administrative operations of the node that runs.
@@ -220,7 +230,7 @@ func (h *Host) Queue() []*queue.Entry {
 }
 
 // ports are those of the services of a host.
-var ports = map[string]int{"mx": 25, "submission": 587, "imap": 143}
+var ports = map[string]int{"mx": 25, "lmtp": 24, "submission": 587, "imap": 143, "pop3": 110}
 
 // Address returns the address of a service for [Network.Dial]. Any goroutine may ask.
 func (h *Host) Address(service string) string { return fmt.Sprintf("%s:%d", h.IP, ports[service]) }

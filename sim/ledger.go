@@ -59,13 +59,14 @@ type Ledger struct {
 	count   int
 	letters map[string]Letter
 	outcome map[delivery]Outcome
+	aliases map[string][]string
 }
 
 // A delivery is one letter for one recipient.
 type delivery struct{ id, to string }
 
 func newLedger() *Ledger {
-	return &Ledger{letters: map[string]Letter{}, outcome: map[delivery]Outcome{}}
+	return &Ledger{letters: map[string]Letter{}, outcome: map[delivery]Outcome{}, aliases: map[string][]string{}}
 }
 
 // Letter makes a letter of its own kind.
@@ -78,12 +79,25 @@ func (l *Ledger) Letter(from string, to ...string) Letter {
 	return letter
 }
 
-// Note notes the outcome for a recipient.
+// alias notes that what is promised to an address is owed to others.
+func (l *Ledger) alias(address string, targets []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.aliases[address] = targets
+}
+
+// Note notes the outcome for a recipient; for an alias, that for all of its targets.
 func (l *Ledger) Note(letter Letter, to string, o Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := delivery{letter.ID, to}
-	l.outcome[key] = max(o, l.outcome[key])
+	owed := l.aliases[to]
+	if owed == nil {
+		owed = []string{to}
+	}
+	for _, to := range owed {
+		key := delivery{letter.ID, to}
+		l.outcome[key] = max(o, l.outcome[key])
+	}
 }
 
 // Promises returns how many deliveries were promised.

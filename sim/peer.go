@@ -21,6 +21,9 @@ type Peer struct {
 	// BreakAfterDot, where set, tells whether the connection breaks when the message is taken, in
 	// place of the 250.
 	BreakAfterDot func(env mail.Envelope) bool
+	// AnswerAfterDot, of an LMTP server, is the answer for a recipient once the message is there; nil
+	// takes it.
+	AnswerAfterDot func(to mail.Address) *mail.Status
 	// Pause is how long it thinks before it takes a message.
 	Pause time.Duration
 
@@ -42,15 +45,26 @@ type Received struct {
 // Peer adds the mail host of a domain, which stands in the DNS with preference 10.
 func (w *World) Peer(name, domain string) *Peer {
 	w.t.Helper()
+	w.DNS.MX(domain, 10, name)
+	return w.peer(name, smtpd.MX, ports["mx"])
+}
+
+// LMTP adds somebody else's LMTP server, which no MX names.
+func (w *World) LMTP(name string) *Peer {
+	w.t.Helper()
+	return w.peer(name, smtpd.LMTP, ports["lmtp"])
+}
+
+func (w *World) peer(name string, mode smtpd.Mode, port int) *Peer {
+	w.t.Helper()
 	p := &Peer{Name: name, IP: w.address(), world: w}
 	w.peers = append(w.peers, p)
 	w.DNS.Host(name, p.IP.String())
-	w.DNS.MX(domain, 10, name)
 	ctx, stop := context.WithCancel(background())
 	p.stop = stop
-	ln, err := w.Net.Listen(fmt.Sprintf("%s:25", p.IP))
+	ln, err := w.Net.Listen(fmt.Sprintf("%s:%d", p.IP, port))
 	w.must(err, "listen as %s", name)
-	server := smtpd.New(smtpd.Config{Hostname: name, Recipients: p, Acceptor: p, SpoolDir: w.spoolDir()})
+	server := smtpd.New(smtpd.Config{Mode: mode, Hostname: name, Recipients: p, Acceptor: p, SpoolDir: w.spoolDir()})
 	w.running.Go(func() { server.Serve(ctx, ln) })
 	return p
 }
@@ -69,15 +83,22 @@ func (p *Peer) CheckRecipient(_ context.Context, _ *smtpd.Session, env mail.Enve
 // Accept implements smtpd.Acceptor.
 func (p *Peer) Accept(_ context.Context, _ *smtpd.Session, env mail.Envelope, content mail.Content) (mail.QueueID, []error, error) {
 	time.Sleep(p.Pause)
+	outcomes := make([]error, len(env.Recipients))
 	p.mu.Lock()
-	for _, r := range env.Recipients {
+	for i, r := range env.Recipients {
+		if p.AnswerAfterDot != nil {
+			if s := p.AnswerAfterDot(r.Address); s != nil {
+				outcomes[i] = s
+				continue
+			}
+		}
 		p.received = append(p.received, Received{time.Now(), env.From, r.Address, string(content.Bytes())})
 	}
 	p.mu.Unlock()
 	if p.BreakAfterDot != nil && p.BreakAfterDot(env) {
 		p.world.Net.Break(p.IP)
 	}
-	return mail.NewQueueID(time.Now(), 1, 1), nil, nil
+	return mail.NewQueueID(time.Now(), 1, 1), outcomes, nil
 }
 
 // Received returns all that the peer took so far.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"posthaste/config"
 	"posthaste/mail"
 )
 
@@ -53,6 +54,8 @@ type chaos struct {
 	t    *testing.T
 	plan *rand.Rand
 	far  *Peer
+	hub  *Peer // a smarthost
+	box  *Peer // an LMTP server
 
 	north, south, backup *Host
 	slow                 map[string]time.Time // whom the peer has asked to come again
@@ -88,7 +91,7 @@ func randomWorld(t *testing.T, w *World, part int) {
 	w.Settle(3 * 24 * time.Hour)
 	stop()
 	promised, broken := w.Ledger.Promises(), w.Net.Broken()
-	t.Logf("%d deliveries promised, %d connections broken", promised, broken)
+	t.Logf("%d deliveries promised, %d connections broken; %s", promised, broken, c.ways())
 	if promised < worldMails/part/4 {
 		t.Errorf("only %d deliveries were promised: this world proves nothing", promised)
 	}
@@ -97,12 +100,19 @@ func randomWorld(t *testing.T, w *World, part int) {
 // build makes three hosts, the third one a backup of the second, and a moody peer.
 func (c *chaos) build() {
 	c.north, c.south, c.backup = c.Host("mx.north.test"), c.Host("mx.south.test"), c.Host("backup.south.test")
+	c.hub, c.box = c.Peer("mx.hub.test", "hub.test"), c.LMTP("box.south.test")
 	for _, h := range c.all() {
+		h.Config.Route.Transports = []string{fmt.Sprintf("inline:{smart.test = smarthost:hub, box.test = lmtp:%s:24}", c.box.IP)}
+		h.Config.Smarthosts = []config.Smarthost{{Name: "hub", Hosts: []string{"mx.hub.test"}, TLS: "plaintext"}}
 		h.Start()
 	}
 	c.north.Domain("north.test", "ann", "amy")
-	c.south.Domain("south.test", "bob", "bea")
+	c.south.Domain("south.test", "bob", "bea", "ben")
 	c.backup.Backup("south.test")
+	c.south.Backup("box.test")
+	c.north.Alias("both@north.test", "ben@south.test", "fred.home@far.test")
+	c.north.Alias("gone@north.test", "norbert@far.test")
+	c.box.AnswerAfterDot = c.boxAnswer()
 	c.far = c.Peer("mx.far.test", "far.test")
 	moods := c.Rand(2)
 	c.far.Answer = func(env mail.Envelope, to mail.Address) *mail.Status {
@@ -128,6 +138,37 @@ func (c *chaos) build() {
 	}
 }
 
+// ways counts what came by way of each kind of forwarding.
+func (c *chaos) ways() string {
+	lmtp := len(c.box.Received())
+	smarthost := len(c.hub.Received())
+	srs, reports := 0, 0
+	for _, r := range c.far.Received() {
+		if strings.HasPrefix(r.From.String(), "SRS0") {
+			srs++
+		}
+		if r.From.Null() {
+			reports++
+		}
+	}
+	return fmt.Sprintf("%d by LMTP, %d by smarthost, %d forwarded with SRS, %d reports to outside", lmtp, smarthost, srs, reports)
+}
+
+// boxAnswer is what the LMTP server says of each recipient: now and then it does not want to, and one
+// it does not know.
+func (c *chaos) boxAnswer() func(mail.Address) *mail.Status {
+	moods := c.Rand(4)
+	return func(to mail.Address) *mail.Status { // under the lock of the peer
+		switch {
+		case strings.HasPrefix(to.Local, "no"):
+			return mail.NewStatus(550, "5.1.1", "nobody of that name")
+		case moods.IntN(4) == 0:
+			return mail.NewStatus(451, "4.3.0", "not in the mood")
+		}
+		return nil
+	}
+}
+
 func (c *chaos) all() []*Host { return []*Host{c.north, c.south, c.backup} }
 
 // play does all events at their times, each said in the log of the test.
@@ -144,10 +185,11 @@ func (c *chaos) play(events []event) {
 func (c *chaos) observe() (stop func()) {
 	over := make(chan struct{})
 	for login, h := range map[string]*Host{"ann@north.test": c.north, "amy@north.test": c.north, "bob@south.test": c.south, "bea@south.test": c.south} {
-		o := NewObserver(login)
+		o, p := NewObserver(login), NewPopper(login)
 		c.running.Go(func() {
 			for {
 				c.Observe(h, o)
+				c.Pop(h, p)
 				select {
 				case <-over:
 					return
@@ -170,16 +212,19 @@ func (c *chaos) letter(at time.Duration) event {
 	var to []string
 	for range 1 + c.plan.IntN(3) {
 		to = append(to, pick(c, "ann@north.test", "amy@north.test", "bob@south.test", "bea@south.test", "nobody@south.test",
-			"fay@far.test", "fred@far.test", "noone@far.test"))
+			"fay@far.test", "fred@far.test", "noone@far.test", "both@north.test", "gone@north.test", "sue@smart.test",
+			"len@box.test", "noel@box.test"))
 	}
 	slices.Sort(to)
 	to = slices.Compact(to)
 	from, h, service := "ann@north.test", c.north, "submission"
-	switch c.plan.IntN(3) {
+	switch c.plan.IntN(4) {
 	case 1:
 		from, h = "bob@south.test", c.south
 	case 2:
 		from, service, h = "fay@far.test", "mx", pick(c, c.all()...)
+	case 3:
+		from, service, h = "fay@far.test", "lmtp", pick(c, c.all()...)
 	}
 	letter := c.Ledger.Letter(from, to...)
 	if c.plan.IntN(20) == 0 {
@@ -196,7 +241,7 @@ func (c *chaos) fault() []event {
 	end := at + time.Duration(c.plan.Int64N(int64(pick(c, time.Minute, time.Hour, 6*time.Hour))))
 	from := func(what string, do func()) event { return event{at, h.Name + ": " + what, do} }
 	until := func(what string, do func()) event { return event{end, h.Name + ": " + what, do} }
-	switch c.plan.IntN(7) {
+	switch c.plan.IntN(8) {
 	case 0, 1:
 		return []event{from("power off", h.Crash), until("power on", func() { c.on(h) })}
 	case 2:
@@ -208,10 +253,24 @@ func (c *chaos) fault() []event {
 	case 5:
 		return []event{from("disk full", func() { h.SetFull(true) }), until("space", func() { h.SetFull(false) })}
 	}
+	if c.plan.IntN(2) == 0 {
+		return []event{from("reload", func() { c.reload(h) }), until("reload", func() { c.reload(h) })}
+	}
 	bad := Faults{Delay: pick(c, 10*time.Millisecond, 50*time.Millisecond, 2*time.Second), Loss: pick(c, 0, 0.1, 0.5), Cut: pick(c, 0, 0.1, 0.3)}
 	return []event{
 		from("bad network", func() { c.Net.SetFaults(bad); c.Net.Break(h.IP) }),
 		until("good network", func() { c.Net.SetFaults(Healthy) }),
+	}
+}
+
+// reload changes what a host that runs goes by. A full disk may refuse it.
+func (c *chaos) reload(h *Host) {
+	h.Config.Queue.Concurrency = 1 + (h.Config.Queue.Concurrency+3)%20
+	if !h.Running() {
+		return
+	}
+	if err := h.Reload(); err != nil && !h.disk.full.Load() {
+		c.t.Errorf("%s does not reload: %v", h.Name, err)
 	}
 }
 
