@@ -156,3 +156,21 @@ func TestMain(m *testing.M) {
 	os.Unsetenv(EnvFile)
 	os.Exit(m.Run())
 }
+
+// TestLinesOfManySections: those who generate a configuration write sections by the thousand, and each
+// has to be told by its own line in time proportional to the text.
+func TestLinesOfManySections(t *testing.T) {
+	const sections = 5000
+	var text strings.Builder
+	text.WriteString("hostname = \"mx.north.test\"\n[[listen]]\nservice = \"mx\"\naddress = \":25\"\n")
+	for range sections {
+		text.WriteString("[[access]]\nstage = \"sender\"\ntable = \"inline:{a=OK}\"\n")
+	}
+	c, err := Parse("conf", []byte(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Problem("access[4999].table", "").Line, 4+sections*3; got != want {
+		t.Errorf("the last table stands in line %d, want %d", got, want)
+	}
+}

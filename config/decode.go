@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
@@ -51,6 +52,9 @@ func (e *Error) Error() string {
 // A decoder fills a Config from TOML and goes on after an error.
 type decoder struct {
 	parser   unstable.Parser
+	text     []byte
+	offset   int // of text, where line begins to count
+	line     int // at offset
 	root     reflect.Value
 	table    reflect.Value // where keys go now; invalid below an unknown table
 	path     string        // of table
@@ -76,6 +80,7 @@ func decode(text []byte, c *Config) []Problem {
 		}
 	}
 	d.parser.Reset(text)
+	d.text, d.line = text, 1
 	for d.parser.NextExpression() && len(d.problems) < maxProblems {
 		d.expression(d.parser.Expression())
 	}
@@ -150,11 +155,22 @@ func (d *decoder) key(e *unstable.Node) (parts []string, line int) {
 	for it := e.Key(); it.Next(); {
 		n := it.Node()
 		if line == 0 {
-			line = d.parser.Shape(d.parser.Range(n.Data)).Start.Line
+			line = d.lineAt(int(d.parser.Range(n.Data).Offset))
 		}
 		parts = append(parts, string(n.Data))
 	}
 	return parts, line
+}
+
+// lineAt returns the line of an offset. Keys come in the order of the text, so that each line is counted
+// once: the parser's own Shape counts from the start every time.
+func (d *decoder) lineAt(offset int) int {
+	if offset < d.offset {
+		d.offset, d.line = 0, 1
+	}
+	d.line += bytes.Count(d.text[d.offset:offset], []byte("\n"))
+	d.offset = offset
+	return d.line
 }
 
 // enter goes from the present table into the one called name.
