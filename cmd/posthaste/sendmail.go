@@ -12,6 +12,7 @@ import (
 	"posthaste/admin"
 	"posthaste/aliases"
 	"posthaste/config"
+	"posthaste/directory/aliasmap"
 	"posthaste/sendmail"
 )
 
@@ -108,22 +109,28 @@ func (e *env) flush(context.Context) int {
 // newaliases checks the alias files. They are read as they are, so there is nothing to rebuild.
 func (e *env) newaliases(context.Context) int {
 	files := []string{"/etc/aliases"}
-	if cfg, err := e.loadConfig(); err == nil && len(cfg.Alias.Files) > 0 {
+	cfg, err := e.loadConfig()
+	switch {
+	case err == nil && len(cfg.Alias.Files) > 0:
 		files = cfg.Alias.Files
+	case err == nil:
+		fmt.Fprintf(e.err, "newaliases: the node reads no alias file: name some as alias.files in the configuration\n")
 	}
 	status := sendmail.OK
 	for _, file := range files {
 		if err := e.checkAliases(file); err != nil {
-			fmt.Fprintf(e.err, "newaliases: %s: %v\n", file, err)
+			for line := range strings.Lines(err.Error()) {
+				fmt.Fprintf(e.err, "newaliases: %s\n", strings.TrimSuffix(line, "\n"))
+			}
 			status = sendmail.DataErr
 		}
 	}
 	return status
 }
 
-// checkAliases says of a file what newaliases customarily says.
+// checkAliases says of a file what newaliases customarily says, and looks at what it includes.
 func (e *env) checkAliases(file string) error {
-	text, err := os.ReadFile(file)
+	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		fmt.Fprintf(e.out.w, "%s: there is none\n", file)
 		return nil
@@ -131,7 +138,14 @@ func (e *env) checkAliases(file string) error {
 	if err != nil {
 		return err
 	}
-	entries, err := aliases.Parse(text)
-	fmt.Fprintf(e.out.w, "%s: %d aliases, %d bytes total\n", file, len(entries), len(text))
+	f := aliasmap.NewFile(file, aliasmap.Names{}, nil)
+	count, err := f.Check()
+	var wrong aliases.Problems
+	if err == nil || errors.As(err, &wrong) {
+		fmt.Fprintf(e.out.w, "%s: %d aliases, %d bytes total\n", file, count, info.Size())
+	}
+	if err == nil {
+		_, err = f.Includes()
+	}
 	return err
 }
