@@ -26,14 +26,14 @@ const dirMode = os.ModeSticky | os.ModeSetgid | 0o733
 func Prepare(dir string, uid, gid int) error {
 	bad := filepath.Join(dir, badDir)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("drop: %w", err)
+		return cannotPrepare(err)
 	}
 	for _, d := range []struct {
 		path string
 		mode os.FileMode
 	}{{dir, dirMode}, {bad, 0o700}} {
 		if err := os.Mkdir(d.path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-			return fmt.Errorf("drop: %w", err)
+			return cannotPrepare(err)
 		}
 		if os.Geteuid() == 0 {
 			if err := os.Lchown(d.path, uid, gid); err != nil {
@@ -41,10 +41,18 @@ func Prepare(dir string, uid, gid int) error {
 			}
 		}
 		if err := os.Chmod(d.path, d.mode); err != nil {
-			return fmt.Errorf("drop: %w", err)
+			return cannotPrepare(err)
 		}
 	}
 	return nil
+}
+
+// cannotPrepare says what to do about err.
+func cannotPrepare(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("drop: %w: start once as root with user set, or name a directory of your own as drop.directory", err)
+	}
+	return fmt.Errorf("drop: %w", err)
 }
 
 // Write puts a message into the directory and returns once it is durable. Content is read to its end.

@@ -22,7 +22,7 @@ func (l *lists) account(name string) (account, error) {
 	if name == "" {
 		name = l.User
 	}
-	if name == "" {
+	if name == "" || !isRoot() && name == l.User {
 		return l.self()
 	}
 	a, err := lookup(name)

@@ -63,8 +63,8 @@ type Config struct {
 	// Forwards allows to read the ~/.forward of each of Users, and no other file.
 	Forwards bool
 
-	// User does the jobs that name none. Default: the user who runs the helper, where that is not
-	// root.
+	// User does the jobs that name none, where root runs the helper. Else, the user who runs it does
+	// them.
 	User string
 
 	// SpoolDirs are folders of mailboxes that belong to a group (Debian: /var/mail, root:mail). A

@@ -335,3 +335,43 @@ func TestUnixUsers(t *testing.T) {
 		contains(t, "the process", string(status), fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", nodeUID), "CapEff:\t0000000000000000\n", "NoNewPrivs:\t1\n")
 	})
 }
+
+// Whoever is not root serves who they are, runs programs as that, and keeps the mail of others.
+func TestUnixUsersOfAnOrdinaryUser(t *testing.T) {
+	m := newMachine(t)
+	m.configure(t, "user = \"posthaste-test\"\n", "")
+	m.configure(t, `mailbox = "/var/mail/{user}"`, `mailbox = "~/Maildir/"`)
+	for _, path := range []string{m.dir, m.path("spool"), m.path("tickets")} {
+		run(t, "chown", "-R", fmt.Sprint(kateUID), path)
+	}
+	id := fmt.Sprint(kateUID)
+	m.within = append(m.within, "setpriv", "--reuid", id, "--regid", id, "--clear-groups", "--")
+	m.start(t)
+	contains(t, "the log", m.log.String(), "not started as root: of unix.users only the one who runs this gets mail")
+	shell := machine{site: &site{within: m.within[:3]}, root: m.root, bin: m.bin}
+	for _, to := range []string{"kate", "leo", "tickets"} {
+		shell.send(t, miaUID, "Subject: to "+to+"\n\nx\n", "sendmail "+to)
+	}
+	eventually(t, "all but leo's mail is delivered", func() bool {
+		list := m.cli(t, "queue", "list", "--json")
+		return strings.Count(list, "\n") == 1 && strings.Contains(list, "leo@north.test") && strings.Contains(list, ".forward cannot be read")
+	})
+	if _, ok := m.read(t, m.path("home", "kate", "Maildir"))["to kate"]; !ok {
+		t.Error("kate's Maildir lacks her message")
+	}
+	log, err := os.ReadFile(m.path("tickets", "log"))
+	must(t, err)
+	contains(t, "the program's log", string(log), "as kate from mia@north.test to tickets@north.test")
+	must(t, os.Chmod(m.config, 0o644))
+	for line, want := range map[string]string{
+		"mailq":              "belongs to another user",
+		"sendmail -bp":       "belongs to another user",
+		"sendmail -q":        "belongs to another user",
+		"sendmail bob@@else": `"bob@@else" is no address`,
+	} {
+		out, status := shell.as(t, miaUID, "x\n", "POSTHASTE_CONFIG="+m.config+" "+line)
+		if status == 0 || !strings.Contains(out, want) {
+			t.Errorf("%s: status %d, %q", line, status, out)
+		}
+	}
+}

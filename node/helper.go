@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path"
 	"strings"
 
@@ -19,6 +20,9 @@ import (
 func (n *Node) startHelper(c *config.Config) error {
 	if n.options.InProcess || !needsHelper(c) {
 		return nil
+	}
+	if os.Getuid() != 0 && len(c.Unix.Users) > 0 {
+		n.log.Warn("not started as root: of unix.users only the one who runs this gets mail, that of others waits in the queue; start as root and name an ordinary user as user")
 	}
 	h, err := helper.Start(helperConfig(c, n.log))
 	if err != nil {
