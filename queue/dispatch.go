@@ -34,6 +34,7 @@ type dispatcher struct {
 	sched    *scheduler
 	starved  bool // the window was too full to load what is due
 	swept    time.Time
+	sleeps   time.Time // until when the loop means to sleep
 	mending  bool      // a shard has mend set
 	patient  time.Time // until then nothing is too old; guarded by mu
 }
@@ -134,7 +135,9 @@ func (d *dispatcher) pause() time.Duration {
 	if d.sched.busy > d.q.limits().Jobs/4 {
 		pause = min(pause, sweepPause) // to see soon which hosts hang
 	}
-	return max(pause, minPause)
+	pause = max(pause, minPause)
+	d.sleeps = time.Now().Add(pause)
+	return pause
 }
 
 // turn starts what waited for a time, and tidies up.
@@ -359,6 +362,7 @@ func (d *dispatcher) nextTask(now time.Time) *task {
 	for {
 		t := d.sched.next(now)
 		if t == nil {
+			d.wakeFor(d.sched.wakeAt())
 			return nil
 		}
 		if !t.record.dropped {
@@ -366,6 +370,20 @@ func (d *dispatcher) nextTask(now time.Time) *task {
 			return t
 		}
 		d.sched.cancel(t)
+	}
+}
+
+// wakeFor has the loop wake at a time, when it means to sleep longer. d.mu is held.
+func (d *dispatcher) wakeFor(at time.Time) {
+	if at.IsZero() {
+		return
+	}
+	if soonest := time.Now().Add(minPause); at.Before(soonest) { // what is late and cannot start must not spin
+		at = soonest
+	}
+	if at.Before(d.sleeps) {
+		d.sleeps = at // once is enough
+		d.poke()
 	}
 }
 
