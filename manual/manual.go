@@ -62,7 +62,7 @@ func program(app *kong.Application) Page {
 	w.macro("Pp")
 	w.text("These flags go with every command:")
 	w.flags(flagsOf(app.Node))
-	w.ending(app)
+	w.ending(app, exits(app.Node))
 	w.macro("Sh", "SEE ALSO")
 	w.macro("Xr", app.Name+".toml", "5")
 	return w.page(app.Name, 1)
@@ -88,7 +88,7 @@ func command(app *kong.Application, c *kong.Node) Page {
 			w.usage(leaf)
 		}
 	}
-	w.ending(app)
+	w.ending(app, exits(c))
 	if s := standards(c); s != "" {
 		w.macro("Sh", "STANDARDS")
 		w.text(s)
@@ -303,13 +303,34 @@ func (w *writer) flags(flags []*kong.Flag) {
 	w.macro("El")
 }
 
+// An exit is an exit status and what it says.
+type exit struct{ status, text string }
+
+// exits returns the exit statuses of a command: our own, or those of sysexits(3) where it carries the
+// tag exit:"sysexits", as the customary commands do.
+func exits(n *kong.Node) []exit {
+	if n.Tag == nil || n.Tag.Get("exit") != "sysexits" {
+		return []exit{{"0", "It is done."}, {"1", "It failed; standard error says why and what to do."}, {"2", "The command line is wrong."}}
+	}
+	return []exit{
+		{"0", "It is done; a message is on disk and will be sent."},
+		{"64", "The command line is wrong."},
+		{"65", "An address, the message or an alias file is wrong."},
+		{"69", "This cannot be done here, or the message is too large."},
+		{"74", "The message could not be read."},
+		{"75", "It failed for now: try again later."},
+		{"77", "This user may not do that."},
+		{"78", "The configuration is wrong, or there is no drop directory."},
+	}
+}
+
 // ending prints the sections that all pages share.
-func (w *writer) ending(app *kong.Application) {
+func (w *writer) ending(app *kong.Application, exits []exit) {
 	w.macro("Sh", "FILES")
 	w.files(app)
 	w.macro("Sh", "EXIT STATUS")
 	w.macro("Bl", "-tag", "-width", "Ds")
-	for _, s := range []struct{ status, text string }{{"0", "It is done."}, {"1", "It failed; standard error says why and what to do."}, {"2", "The command line is wrong."}} {
+	for _, s := range exits {
 		w.macro("It", s.status)
 		w.text(s.text)
 	}

@@ -37,9 +37,9 @@ type commands struct {
 	Explain explainCommands `cmd:"" help:"Say why, in plain words."`
 	Version versionCommand  `cmd:"" help:"Print the version."`
 
-	Sendmail   sendmailCommand   `cmd:"" passthrough:"" help:"Submit a message as sendmail of other systems does. Also by a link named sendmail."`
-	Mailq      mailqCommand      `cmd:"" help:"List the queue in the customary form. Also by a link named mailq."`
-	Newaliases newaliasesCommand `cmd:"" help:"Check the alias files; there is nothing to rebuild. Also by a link named newaliases."`
+	Sendmail   sendmailCommand   `cmd:"" passthrough:"" exit:"sysexits" help:"Submit a message as sendmail of other systems does. Also by a link named sendmail."`
+	Mailq      mailqCommand      `cmd:"" exit:"sysexits" help:"List the queue in the customary form. Also by a link named mailq."`
+	Newaliases newaliasesCommand `cmd:"" exit:"sysexits" help:"Check the alias files; there is nothing to rebuild. Also by a link named newaliases."`
 }
 
 func main() {

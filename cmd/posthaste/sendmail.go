@@ -40,6 +40,15 @@ type (
 	newaliasesCommand struct{}
 )
 
+// Help tells of the options that count.
+func (c *sendmailCommand) Help() string {
+	return "The message on standard input goes into the drop directory, from where the node takes it, and the command is done once it is safe there. " +
+		"-t takes recipients from the header, -i reads past a line of a single dot, -f names the sender, which counts for root and for unix.trusted only, " +
+		"-F the name of the author, -N, -R and -V what is to be reported (RFC 3461), -B the body type. " +
+		"-bs speaks SMTP on standard input and output, -bp lists the queue as mailq, -bi checks the alias files as newaliases, -q tries everything now. " +
+		"Other options of sendmail are taken and mean nothing; -bd and -bv are refused."
+}
+
 func (c *sendmailCommand) Run(e *env) error {
 	return exitStatus(sendmail.Run(e.ctx, e.sendmail(), c.Args)).err()
 }
