@@ -17,6 +17,7 @@ type XClient struct {
 	Name, Helo, Login *string
 	Proto             string // "SMTP", "ESMTP" or empty
 	Addr, DestAddr    netip.Addr
+	NoAddr            bool // ADDR was given and the proxy does not know it: a stranger
 	Port              uint16
 }
 
@@ -60,6 +61,7 @@ func (x *XClient) set(key, text string) (ok bool) {
 		ok = x.Proto == "SMTP" || x.Proto == "ESMTP" || text == ""
 	case "ADDR":
 		x.Addr, ok = parseXAddr(text)
+		x.NoAddr = text == ""
 	case "DESTADDR":
 		x.DestAddr, ok = parseXAddr(text)
 	case "PORT", "DESTPORT":

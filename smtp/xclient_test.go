@@ -15,7 +15,7 @@ func TestParseXClient(t *testing.T) {
 		t.Errorf("%+v, %v", x, err)
 	}
 	x, err = ParseXClient("NAME=[UNAVAILABLE] ADDR=[tempunavail] LOGIN=[UNAVAILABLE]")
-	if err != nil || x.Name == nil || *x.Name != "" || x.Addr.IsValid() || *x.Login != "" || x.Helo != nil {
+	if err != nil || x.Name == nil || *x.Name != "" || x.Addr.IsValid() || !x.NoAddr || *x.Login != "" || x.Helo != nil {
 		t.Errorf("%+v, %v", x, err)
 	}
 	for _, in := range []string{

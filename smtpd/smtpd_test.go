@@ -120,6 +120,7 @@ var modes = map[string]func(*Config){
 	"trusted":    func(c *Config) { c.Trusted = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} },
 	"door":       nil,
 	"xclient":    xclients,
+	"proxy":      func(c *Config) { c.Trusted = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}; xclients(c) },
 	"login":      func(c *Config) { c.Mode, c.PlaintextAuth = Submission, true; xclients(c) },
 }
 
@@ -171,7 +172,7 @@ func (h *house) Identify(_ context.Context, login string) (auth.Identity, error)
 }
 
 // hosts are the clients that dialogues come from, by the beginning of their names.
-var hosts = map[string]string{"trusted": "192.0.2.5", "xclient": "192.0.2.9", "login": "192.0.2.9", "door": "198.51.100.66"}
+var hosts = map[string]string{"trusted": "192.0.2.5", "xclient": "192.0.2.9", "proxy": "192.0.2.9", "login": "192.0.2.9", "door": "198.51.100.66"}
 
 // addressed is a connection from a host of the Internet.
 type addressed struct {

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"posthaste/auth"
 	"posthaste/mail"
@@ -70,6 +71,9 @@ func (s *session) speakFor(ctx context.Context, x smtp.XClient) error {
 		}
 		s.info.Identity = identity
 		s.info.Origin.Account, s.info.Origin.Login = identity.Account, identity.Login
+	}
+	if x.NoAddr {
+		x.Addr = netip.IPv4Unspecified() // not the proxy's own, which may be allowed more than a stranger
 	}
 	if x.Addr.IsValid() {
 		s.setClient(x.Addr)
