@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"net/smtp"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -328,6 +330,9 @@ func TestALongQueueDrains(t *testing.T) {
 	entries, hosts := 500, 500
 	if torture() {
 		entries, hosts = 200_000, 1000
+		if n, err := strconv.Atoi(os.Getenv("POSTHASTE_TORTURE_ENTRIES")); err == nil {
+			entries = n
+		}
 	}
 	inWorld(t, func(t *testing.T, w *World) {
 		c := newCrowd(t, w, hosts, dead, slow, greylisting)
