@@ -203,6 +203,7 @@ func expired(last *mail.Status, after time.Duration) *mail.Status {
 // duration prints d in the largest unit that fits, for people.
 func duration(d time.Duration) string {
 	const day = 24 * time.Hour
+	d = max(d.Round(time.Second), time.Second)
 	for _, u := range []struct {
 		d    time.Duration
 		name string

@@ -25,8 +25,8 @@ import (
 //   - Destinations that have not answered yet share half of the jobs, those that fail or take long a
 //     quarter: a hundred dead or slow hosts must not stop the others. After a restart nothing is known of
 //     any; those where the mail that waits has failed before are then among the latter.
-//   - A delivery that takes longer than stallAfter waits for a host and costs no more than a connection.
-//     It is stalled then, and no longer counts as a job, be it of all, of its side or of its sender. So
+//   - A delivery that takes longer than stallAfter, or provesWithin at a host that has not answered yet,
+//     waits for the host and costs no more than a connection. It is stalled then, and no longer counts as a job, be it of all, of its side or of its sender. So
 //     hosts that take connections and say nothing stop nobody. As many may be stalled as stallShare
 //     times the jobs.
 //   - One sender has at most half of the jobs, at however many destinations.
@@ -46,7 +46,7 @@ type scheduler struct {
 	parked       parking // destinations that wait for a rate
 	tickets      uint64
 	busy         int        // tasks out, but for those that are stalled
-	running      *list.List // of those tasks, the longest running first
+	running      [2]trials  // those tasks: at hosts that have not answered yet, and at others
 	stalled      int        // tasks out that are stalled
 	waiting      int        // tasks that wait
 	out          [sides]int // tasks out at destinations of each side
@@ -60,10 +60,11 @@ type scheduler struct {
 const (
 	// startWindow is how many deliveries run at a destination once it has answered well.
 	startWindow = 5
-	// stallAfter is how long a delivery counts as a job, and stallShare how many times the jobs may
-	// take longer.
-	stallAfter = 5 * time.Second
-	stallShare = 4
+	// stallAfter is how long a delivery counts as a job, provesWithin how long it does at a host that
+	// has not answered yet, and stallShare how many times the jobs may take longer.
+	stallAfter   = 5 * time.Second
+	provesWithin = 500 * time.Millisecond
+	stallShare   = 4
 	// forgetAfter is how long an idle destination is remembered.
 	forgetAfter = time.Hour
 	// maxBacklog is how long tasks may have to wait at a destination that fills half of the window:
@@ -82,7 +83,8 @@ const (
 func newScheduler(l Limits, p Policy, sh *shaping) *scheduler {
 	s := &scheduler{
 		destinations: map[string]*destination{}, pools: map[string]*pool{},
-		senders: map[string]*account{}, sources: map[netip.Addr]*meter{}, running: list.New(),
+		senders: map[string]*account{}, sources: map[netip.Addr]*meter{},
+		running: [2]trials{newTrials(provesWithin), newTrials(stallAfter)},
 	}
 	s.set(l, p, sh)
 	return s
@@ -274,8 +276,11 @@ func (s *scheduler) jobs(of side) int {
 // stalls, or zero.
 func (s *scheduler) wakeAt() time.Time {
 	at := s.parked.first()
-	if front := s.running.Front(); front != nil && s.waiting > 0 && s.mayStall() {
-		if stalls := front.Value.(*task).started.Add(stallAfter); at.IsZero() || stalls.Before(at) {
+	if s.waiting == 0 || !s.mayStall() {
+		return at
+	}
+	for i := range s.running {
+		if stalls := s.running[i].first(); !stalls.IsZero() && (at.IsZero() || stalls.Before(at)) {
 			at = stalls
 		}
 	}
@@ -286,22 +291,37 @@ func (s *scheduler) mayStall() bool { return s.stalled < stallShare*s.limits.Job
 
 // stall takes the deliveries that have run for long out of the count of jobs.
 func (s *scheduler) stall(now time.Time) {
-	for s.mayStall() {
-		front := s.running.Front()
-		if front == nil || now.Sub(front.Value.(*task).started) < stallAfter {
-			return
+	for i := range s.running {
+		for at := s.running[i].first(); s.mayStall() && !at.IsZero() && !now.Before(at); at = s.running[i].first() {
+			t := s.running[i].tasks.Front().Value.(*task)
+			s.leaveJob(t)
+			t.stalled = true
+			t.to.stalled++
+			s.stalled++
 		}
-		t := front.Value.(*task)
-		s.leaveJob(t)
-		t.stalled = true
-		t.to.stalled++
-		s.stalled++
 	}
+}
+
+// trials are deliveries that count as jobs, the longest running first, for a time.
+type trials struct {
+	tasks *list.List
+	last  time.Duration
+}
+
+func newTrials(last time.Duration) trials { return trials{list.New(), last} }
+
+// first returns when the first of them stalls, or zero.
+func (r *trials) first() time.Time {
+	front := r.tasks.Front()
+	if front == nil {
+		return time.Time{}
+	}
+	return front.Value.(*task).started.Add(r.last)
 }
 
 // leaveJob ends the time in which t counts as a job.
 func (s *scheduler) leaveJob(t *task) {
-	s.running.Remove(t.running)
+	t.trials.tasks.Remove(t.running)
 	t.running = nil
 	s.busy--
 	s.out[t.to.side()]--
@@ -435,7 +455,11 @@ func (s *scheduler) begin(t *task, now time.Time) {
 	}
 	d.busy++
 	s.busy++
-	t.running, t.stalled = s.running.PushBack(t), false
+	t.trials = &s.running[0]
+	if d.proven {
+		t.trials = &s.running[1]
+	}
+	t.running, t.stalled, t.started = t.trials.tasks.PushBack(t), false, now
 	t.account.tasks++
 	if t.large {
 		d.large++

@@ -25,7 +25,8 @@ type task struct {
 	account *account
 	source  *meter
 	started time.Time
-	running *list.Element // of scheduler.running; nil when it does not run, or is stalled
+	running *list.Element // of trials; nil when it does not run, or is stalled
+	trials  *trials
 	stalled bool          // it runs for so long that it no longer counts as a job
 }
 
