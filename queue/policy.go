@@ -200,10 +200,9 @@ func expired(last *mail.Status, after time.Duration) *mail.Status {
 	}
 }
 
-// duration prints d in the largest unit that fits, for people.
+// duration prints d in the largest unit that fits, for people; a part of a second is one.
 func duration(d time.Duration) string {
 	const day = 24 * time.Hour
-	d = max(d.Round(time.Second), time.Second)
 	for _, u := range []struct {
 		d    time.Duration
 		name string
@@ -215,7 +214,7 @@ func duration(d time.Duration) string {
 			return fmt.Sprintf("%d %ss", n, u.name)
 		}
 	}
-	return d.String()
+	return "1 second"
 }
 
 // hostFailed tells whether answers speak of the host or the way to it, not of a recipient: all of
