@@ -83,6 +83,7 @@ func TestResolve(t *testing.T) {
 		{"the first account stands in for postmaster", "PostMaster@north.test", Target{Kind: KindAccount, Account: ann, StandIn: true}},
 		{"and for abuse", "abuse@north.test", Target{Kind: KindAccount, Account: ann, StandIn: true}},
 		{"and for our own sender of reports", "MAILER-DAEMON@north.test", Target{Kind: KindAccount, Account: ann, StandIn: true}},
+		{"and for whom cron writes to", "root@north.test", Target{Kind: KindAccount, Account: ann, StandIn: true}},
 		{"postmaster without domain is ours", "postmaster@", Target{Kind: KindAccount, Account: ann, StandIn: true}},
 		{"a relayed domain", "any@relay.test", Target{Kind: KindRelay}},
 		{"somebody else's domain", "ann@far.test", Target{Kind: KindRemote}},

@@ -12,7 +12,7 @@ import (
 
 // Resolve tells where mail for address goes, in one step: who follows aliases bounds the steps.
 // Within our domains the exact address comes first, then that of a sub-address without its detail,
-// then the stand-ins for postmaster, abuse and mailer-daemon, then the catch-all "*". An address
+// then the stand-ins for postmaster, abuse, mailer-daemon and root, then the catch-all "*". An address
 // without domain belongs to the default domain (RFC 5321 section 4.5.1).
 func (d *Directory) Resolve(ctx context.Context, address mail.Address) (Target, error) {
 	if target, ok := d.cache.get(address); ok {
@@ -120,9 +120,14 @@ func movedStatus(r record) *mail.Status {
 }
 
 // standsIn tells whether a local-part must always reach somebody: RFC 5321 section 4.5.1, RFC 2142,
-// and the name our own reports come from.
+// the name our own reports come from, and the one that cron mails to. The last would lose its mail
+// without a word: what root gets is from root, and so is the report that it cannot be delivered.
 func standsIn(local string) bool {
-	return local == "postmaster" || local == "abuse" || local == "mailer-daemon"
+	switch local {
+	case "postmaster", "abuse", "mailer-daemon", "root":
+		return true
+	}
+	return false
 }
 
 // Bounds of the search of Owns.
