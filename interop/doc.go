@@ -2,7 +2,7 @@
 //
 // Each test runs the real binary as a process of its own, on free ports of 127.0.0.1, with
 // certificates of a private authority, a name server of its own and accounts made by the command
-// line, and has another program talk to it: swaks, msmtp, Postfix, mbsync, fetchmail, curl, neomutt,
+// line, and has another program talk to it: swaks, msmtp, Postfix, Exim, OpenSMTPD, mbsync, fetchmail, curl, neomutt,
 // Python's standard library, emersion's IMAP client. What the program says it did is not believed: the
 // test reads back content and flags another way.
 //

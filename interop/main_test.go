@@ -132,3 +132,11 @@ func writeFile(t *testing.T, path, text string) string {
 	must(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
+
+// writeOpen writes a file that everybody may read, and its folder.
+func writeOpen(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
+}

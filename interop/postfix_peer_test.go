@@ -22,6 +22,8 @@ type postfix struct {
 	root    string // of the unpacked package
 	dir     string // of this instance
 	port    int
+	main    string // more of main.cf
+	master  string // more of master.cf
 	process *exec.Cmd
 	ended   chan error
 }
@@ -183,11 +185,28 @@ func (p *postfix) configure(t *testing.T, owner *user.User, group *user.Group, r
 	t.Helper()
 	writeFile(t, filepath.Join(p.dir, "etc/main.cf"), strings.NewReplacer("$DIR", p.dir, "$ROOT", p.root, "$HOST", postfixHost,
 		"$OWNER", owner.Username, "$UID", owner.Uid, "$GID", owner.Gid, "$GROUP", group.Name, "$RELAY", "[127.0.0.1]:"+relayPort,
-		"$CLEO", cleo, "$DAN", dan, "$MX", host).Replace(mainCF))
-	writeFile(t, filepath.Join(p.dir, "etc/master.cf"), fmt.Sprintf(masterCF, p.address()))
+		"$CLEO", cleo, "$DAN", dan, "$MX", host).Replace(overridden(mainCF, p.main)))
+	writeFile(t, filepath.Join(p.dir, "etc/master.cf"), fmt.Sprintf(masterCF, p.address())+p.master)
 	for _, name := range []string{"etc/main.cf", "etc/master.cf", "ca.pem", postfixHost + ".crt"} {
 		must(t, os.Chmod(filepath.Join(p.dir, name), 0o644))
 	}
+}
+
+// overridden returns settings with those in more taking the place of others of the same name. A name that
+// is set twice makes all of Postfix warn, postlogd too, which then may wait for itself for ever.
+func overridden(settings, more string) string {
+	name := func(line string) string { return strings.TrimSpace(strings.SplitN(line, "=", 2)[0]) }
+	set := map[string]bool{}
+	for line := range strings.Lines(more) {
+		set[name(line)] = true
+	}
+	var b strings.Builder
+	for line := range strings.Lines(settings) {
+		if strings.TrimSpace(line) == "" || !set[name(line)] {
+			b.WriteString(line)
+		}
+	}
+	return b.String() + more
 }
 
 // received returns the messages that Postfix has put into the Maildir of an address.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,7 @@ type site struct {
 	dir     string
 	config  string   // path of its configuration
 	within  []string // command that runs another where the node lives, such as in a mount namespace; nil: here
+	env     []string // of the node, besides ours
 	ca      *cert.CA
 	caFile  string
 	dns     *dnstest.Server
@@ -48,6 +50,8 @@ type site struct {
 // settings are what differs between sites.
 type settings struct {
 	remotePort int    // of other hosts; 0 stands for 25
+	smtp       string // TOML of section smtp
+	dir        string // of its files; empty: a new one
 	extra      string // TOML after all else, such as further listeners
 }
 
@@ -66,7 +70,10 @@ func newSite(t *testing.T, s settings) *site {
 // prepareSite makes name server, certificates and configuration, and starts nothing.
 func prepareSite(t *testing.T, s settings) *site {
 	t.Helper()
-	w := &site{dir: t.TempDir(), log: &nodeLog{addresses: map[string]string{}}}
+	if s.dir == "" {
+		s.dir = t.TempDir()
+	}
+	w := &site{dir: s.dir, log: &nodeLog{addresses: map[string]string{}}}
 	w.serveDNS(t)
 	w.certify(t)
 	if s.remotePort == 0 {
@@ -87,7 +94,7 @@ retry = "500ms"
 retry_max = "1s"
 [smtp]
 proxy_networks = ["127.0.0.0/8"]
-`, host, filepath.Join(w.dir, "data"), filepath.Join(w.dir, host+".crt"), filepath.Join(w.dir, host+".key"), w.dns.Address(), s.remotePort)
+%s`, host, filepath.Join(w.dir, "data"), filepath.Join(w.dir, host+".crt"), filepath.Join(w.dir, host+".key"), w.dns.Address(), s.remotePort, s.smtp)
 	for _, service := range []string{"mx", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s"} {
 		text += fmt.Sprintf("[[listen]]\nservice = %q\naddress = \"127.0.0.1:0\"\n", service)
 	}
@@ -135,6 +142,7 @@ func (w *site) start(t *testing.T) {
 func (w *site) run() error {
 	args := w.posthaste("serve")
 	w.process = exec.Command(args[0], args[1:]...)
+	w.process.Env = append(os.Environ(), w.env...)
 	w.process.Stderr = w.log
 	out, err := w.process.StdoutPipe()
 	if err != nil {
