@@ -100,8 +100,12 @@ func (d *destination) limit(l Limits) int {
 	return max(1, n>>d.pool.meter.halved)
 }
 
-// full tells whether no more deliveries may run at d until one ends.
-func (d *destination) full(l Limits) bool {
+// full tells whether no more deliveries may run at d until one ends: its window is full, or those that
+// run hang.
+func (d *destination) full(l Limits, now time.Time) bool {
+	if d.stalled > 0 && now.Sub(d.moved) >= stallAfter {
+		return true
+	}
 	return d.busy > 0 && float64(d.busy) >= min(max(1, d.window), float64(d.limit(l)))
 }
 

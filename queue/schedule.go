@@ -357,7 +357,7 @@ func (s *scheduler) nextOf(side side, now time.Time) *task {
 // wait for a rate. Else something runs at d, and its end brings d back.
 func (s *scheduler) nextAt(d *destination, now time.Time) *task {
 	d.pool.recover(now)
-	if d.waiting == 0 || d.full(s.limits) {
+	if d.waiting == 0 || d.full(s.limits, now) {
 		return nil
 	}
 	if d.pool.together && !d.pool.gate.admits(1) {

@@ -180,6 +180,28 @@ func TestHostsThatSayNothingStopNobody(t *testing.T) {
 	}
 }
 
+// TestAHostThatFallsSilentGetsNoMore: it answered well, so its window is open, and then it hangs.
+func TestAHostThatFallsSilentGetsNoMore(t *testing.T) {
+	b := newBench(Limits{Jobs: 4, Destination: 20})
+	b.add("ann", "silent", 100)
+	for range 30 {
+		b.start()
+		b.finish(1, false)
+	}
+	hung := len(b.out) + len(b.start())
+	for range 5 {
+		b.now = b.now.Add(stallAfter)
+		hung += len(b.start())
+	}
+	if hung > 4 {
+		t.Errorf("%d deliveries were given to a host that hangs, want those that ran", hung)
+	}
+	b.finish(1, false)
+	if len(b.start()) == 0 {
+		t.Error("nothing starts once it answers again")
+	}
+}
+
 // TestDeadHostsOfBeforeLeaveRoom: after a restart the mail that failed before does not take the jobs that
 // new mail for hosts unknown needs, and gets its own back once its host answers.
 func TestDeadHostsOfBeforeLeaveRoom(t *testing.T) {
