@@ -136,10 +136,20 @@ func (c *mailboxExport) create() (messageWriter, error) {
 
 // progress returns a bar on standard error where that is a terminal, else one that nobody sees.
 func (e *env) progress(what string, size int64) *progressbar.ProgressBar {
-	if !term.IsTerminal(int(os.Stderr.Fd())) {
-		return progressbar.DefaultBytesSilent(size, what)
-	}
-	return progressbar.DefaultBytes(size, what)
+	const lively = 65 * time.Millisecond
+	shown := term.IsTerminal(int(os.Stderr.Fd()))
+	return progressbar.NewOptions64(size,
+		progressbar.OptionSetDescription(what), progressbar.OptionSetWriter(os.Stderr),
+		progressbar.OptionSetVisibility(shown),
+		progressbar.OptionShowBytes(true), progressbar.OptionShowTotalBytes(true), progressbar.OptionFullWidth(),
+		progressbar.OptionThrottle(lively), progressbar.OptionSpinnerType(14),
+		progressbar.OptionSetSpinnerChangeInterval(0), // else it turns by itself, which races with Add
+		progressbar.OptionOnCompletion(func() {
+			if shown {
+				fmt.Fprintln(os.Stderr)
+			}
+		}),
+	)
 }
 
 func counted(messages iter.Seq2[mailfile.Message, error], bar *progressbar.ProgressBar) iter.Seq2[mailfile.Message, error] {
