@@ -190,7 +190,7 @@ func processTime() time.Duration {
 func serveDNS(args []string) error {
 	f := newFlags("dns")
 	address := f.String("listen", "127.0.0.1:5353", "address to listen on")
-	domains := f.Int("domains", 20, "domains that have a mail host on loopback")
+	domains := f.Int("domains", 1000, "domains that have a mail host on loopback")
 	f.Parse(args)
 	s := newNames(*domains)
 	if err := s.Listen(*address); err != nil {
@@ -208,6 +208,9 @@ func newNames(domains int) *dnstest.Server {
 		domain := fmt.Sprintf("dest%d.example", i+1)
 		s.MX(domain, 10, domain)
 		s.Addr(domain, "127.0.0.1")
+		other := fmt.Sprintf("tenth%d.example", i+1)
+		s.MX(other, 10, other)
+		s.Addr(other, tenthHost)
 	}
 	return s
 }

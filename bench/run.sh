@@ -3,7 +3,7 @@
 # installed, Postfix + Dovecot (LMTP, mdbox) beside it, both in turn in rounds so that a change in the
 # machine's speed touches both alike, and prints a table of medians and ratios.
 #
-#   bench/run.sh [start] [inbound] [outbound] [access] [idle]     default: all
+#   bench/run.sh [start] [inbound] [outbound] [destinations] [access] [idle]     default: all
 #   ROUNDS=3  MESSAGES="20000"  sizes of the mailboxes of access  IDLE=1000  sessions of idle
 #
 # Everything lies in a scratch directory and on high ports of loopback. Both servers sync as they do
@@ -228,6 +228,11 @@ section_inbound() {
 	both inbound -size 4096 -c 10 -n 1000 -per 1
 }
 section_outbound() { both outbound; }
+section_destinations() {
+	for tenth in alive dead; do
+		measure posthaste outbound -domains 1000 -n 10000 -tenth $tenth -smtp "$(at posthaste submission)" -sink "$SINK"
+	done
+}
 section_idle() { both idle -n "$IDLE"; }
 section_access() {
 	for n in $MESSAGES; do both access -mailbox "box$n"; done
@@ -241,7 +246,7 @@ finish() {
 	rm -rf "$D"
 }
 
-sections=${*:-start inbound outbound access idle}
+sections=${*:-start inbound outbound destinations access idle}
 configure_posthaste
 case $peers in *dovecot*) configure_peer ;; esac
 "$bench" dns -listen "$DNS" &

@@ -127,6 +127,7 @@ func outbound(args []string) error {
 	f.IntVar(&l.conns, "c", 10, "connections")
 	f.IntVar(&l.messages, "n", 5000, "messages")
 	domains := f.Int("domains", 20, "domains that mail goes to, taken in turn")
+	tenth := f.String("tenth", "", "every tenth domain lies at another host, which is alive, or dead: it connects and never greets; what goes to the others is measured")
 	f.Parse(args)
 	user := userName(0, 1)
 	l.login = func(int) string { return user }
@@ -137,17 +138,36 @@ func outbound(args []string) error {
 		return err
 	}
 	defer s.close()
+	name, count := "outbound 4 KB, 10 connections", l.messages
+	if *tenth != "" {
+		name = fmt.Sprintf("outbound to %d domains, every tenth %s", *domains, *tenth)
+		count = l.messages - l.messages/10
+		l.to = func(i int) string {
+			if isTenth(i) {
+				return fmt.Sprintf("reader@tenth%d.example", i%*domains+1)
+			}
+			return fmt.Sprintf("reader@dest%d.example", i%*domains+1)
+		}
+		other, err := newTenth(*at, *tenth == "dead")
+		if err != nil {
+			return err
+		}
+		defer other.close()
+	}
 	start := time.Now()
 	submitted, err := l.run()
 	if err != nil {
 		return err
 	}
-	if err := s.wait(l.messages); err != nil {
+	if err := s.wait(count); err != nil {
 		return err
 	}
 	took := time.Since(start)
-	report("outbound 4 KB, 10 connections: submitted", float64(l.messages)/submitted.Seconds(), "msgs/s")
-	report("outbound 4 KB, 10 connections: at the other hosts", float64(l.messages)/took.Seconds(), "msgs/s")
-	report("outbound 4 KB, 10 connections: twice", float64(s.repeats()), "msgs")
+	report(name+": submitted", float64(l.messages)/submitted.Seconds(), "msgs/s")
+	report(name+": at the other hosts", float64(count)/took.Seconds(), "msgs/s")
+	report(name+": twice", float64(s.repeats()), "msgs")
 	return nil
 }
+
+// isTenth tells whether message i goes to one of the domains at the other host.
+func isTenth(i int) bool { return i%10 == 9 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -12,7 +13,8 @@ import (
 
 // A sink takes all mail and remembers only the X-Bench-ID of each message.
 type sink struct {
-	ln net.Listener
+	ln   net.Listener
+	deaf bool
 
 	mu    sync.Mutex // guards what follows
 	seen  map[string]int
@@ -25,6 +27,25 @@ func newSink(address string) (*sink, error) {
 		return nil, err
 	}
 	s := &sink{ln: ln, seen: map[string]int{}}
+	go s.accept()
+	return s, nil
+}
+
+// tenthHost is where every tenth domain lies that is apart from the others.
+const tenthHost = "127.0.0.9"
+
+// newTenth returns the host of those domains, at the port of address. A deaf one takes connections and
+// says nothing.
+func newTenth(address string, deaf bool) (*sink, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("tcp", net.JoinHostPort(tenthHost, port))
+	if err != nil {
+		return nil, err
+	}
+	s := &sink{ln: ln, seen: map[string]int{}, deaf: deaf}
 	go s.accept()
 	return s, nil
 }
@@ -43,6 +64,10 @@ func (s *sink) accept() {
 
 func (s *sink) serve(conn net.Conn) {
 	defer conn.Close()
+	if s.deaf {
+		io.Copy(io.Discard, conn)
+		return
+	}
 	r, w := bufio.NewReaderSize(conn, 64<<10), bufio.NewWriter(conn)
 	w.WriteString("220 sink.example ESMTP\r\n")
 	for {

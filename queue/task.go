@@ -27,7 +27,7 @@ type task struct {
 	started time.Time
 	running *list.Element // of trials; nil when it does not run, or is stalled
 	trials  *trials
-	stalled bool          // it runs for so long that it no longer counts as a job
+	stalled bool // it runs for so long that it no longer counts as a job
 }
 
 func (t *task) finding() bool { return t.route.Agent == "" }
