@@ -261,7 +261,7 @@ func TestGoodHostsSeeNoDelayFromBadOnes(t *testing.T) {
 func TestACrowdThroughABadDay(t *testing.T) {
 	letters, hosts := 200, 200
 	if torture() {
-		letters, hosts = 20_000, 1000
+		letters, hosts = 4000, 1000
 	}
 	inWorld(t, func(t *testing.T, w *World) {
 		c := newCrowd(t, w, hosts, dead, slow, greylisting)
