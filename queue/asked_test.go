@@ -39,7 +39,7 @@ func TestFutureReleaseIsHeldUntilThen(t *testing.T) {
 		w.start()
 		defer w.stop()
 		time.Sleep(10*24*time.Hour - time.Minute)
-		if w.attempts != 0 {
+		if _, attempts := w.counts(); attempts != 0 {
 			t.Error("tried before its time")
 		}
 		time.Sleep(2 * time.Minute)
@@ -366,8 +366,8 @@ func TestWarmupAndRatesSpreadMail(t *testing.T) {
 			t.Error("the other sender waits")
 		}
 		time.Sleep(time.Hour - time.Minute - time.Second)
-		if n := len(w.took) - 1; n > 60 || n < 40 {
-			t.Errorf("%d in the first hour, want at most 60", n)
+		if took, _ := w.counts(); took-1 > 60 || took-1 < 40 {
+			t.Errorf("%d in the first hour, want at most 60", took-1)
 		}
 		time.Sleep(6 * time.Hour)
 		n := 0
@@ -403,8 +403,8 @@ func TestConfigureWhileItRuns(t *testing.T) {
 			t.Error("a bad pattern was taken")
 		}
 		time.Sleep(6 * time.Hour)
-		if len(w.took) != 300 || w.attempts != 300 || w.size() != 0 {
-			t.Errorf("%d of 300 delivered in %d attempts, %d left", len(w.took), w.attempts, w.size())
+		if took, attempts := w.counts(); took != 300 || attempts != 300 || w.size() != 0 {
+			t.Errorf("%d of 300 delivered in %d attempts, %d left", took, attempts, w.size())
 		}
 		cancel()
 		must(t, <-done)

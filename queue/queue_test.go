@@ -101,6 +101,13 @@ func (w *world) taken(id mail.QueueID, to string) int {
 	return w.took[string(id)+" "+to]
 }
 
+// counts returns how many recipients have their mail, and how many attempts there were.
+func (w *world) counts() (took, attempts int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.took), w.attempts
+}
+
 // read returns the content that was last delivered to an address.
 func (w *world) read(to string) string {
 	w.mu.Lock()
