@@ -371,11 +371,13 @@ func TestWarmupAndRatesSpreadMail(t *testing.T) {
 		}
 		time.Sleep(6 * time.Hour)
 		n := 0
+		w.mu.Lock()
 		for key := range w.took { // but warnings of the delay
 			if !strings.Contains(key, "news@") {
 				n++
 			}
 		}
+		w.mu.Unlock()
 		if n != 181 {
 			t.Errorf("%d of 181 delivered, %d left", n, w.size())
 		}
@@ -449,6 +451,7 @@ func TestClockJumps(t *testing.T) {
 			cancel()
 			must(t, <-done)
 			failed := 0
+			w.mu.Lock()
 			for _, job := range w.jobs {
 				if job.Envelope.From.Null() && strings.Contains(string(job.Content.Bytes()), "Action: failed") {
 					failed++
@@ -460,6 +463,7 @@ func TestClockJumps(t *testing.T) {
 					delivered++
 				}
 			}
+			w.mu.Unlock()
 			if delivered != 50 || failed != 0 {
 				t.Errorf("jump of %v: %d of 50 delivered, %d reported as failed, %d left", jump, delivered, failed, w.size())
 			}
