@@ -1,0 +1,88 @@
+package filter
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"posthaste/mail"
+)
+
+func TestEditsChangeTheHeader(t *testing.T) {
+	const before = "A: 1\r\nB: 2\r\nA: 3\r\n\r\nbody\r\n"
+	for _, c := range []struct {
+		name  string
+		edits Edits
+		want  string
+	}{
+		{"nothing", Edits{}, before},
+		{"a field at the end", Edits{Fields: []FieldEdit{{Op: AddField, Name: "C", Value: "4"}}}, "A: 1\r\nB: 2\r\nA: 3\r\nC: 4\r\n\r\nbody\r\n"},
+		{"a field at the top", Edits{Fields: []FieldEdit{{Op: InsertField, Name: "C", Value: "4"}}}, "C: 4\r\nA: 1\r\nB: 2\r\nA: 3\r\n\r\nbody\r\n"},
+		{"a field beyond the last", Edits{Fields: []FieldEdit{{Op: InsertField, At: 99, Name: "C", Value: "4"}}}, "A: 1\r\nB: 2\r\nA: 3\r\nC: 4\r\n\r\nbody\r\n"},
+		{"the second of a name", Edits{Fields: []FieldEdit{{Op: ChangeField, At: 2, Name: "a", Value: "5"}}}, "A: 1\r\nB: 2\r\na: 5\r\n\r\nbody\r\n"},
+		{"delete", Edits{Fields: []FieldEdit{{Op: ChangeField, At: 1, Name: "A"}}}, "B: 2\r\nA: 3\r\n\r\nbody\r\n"},
+		{"what is not there is added", Edits{Fields: []FieldEdit{{Op: ChangeField, At: 1, Name: "C", Value: "4"}}}, "A: 1\r\nB: 2\r\nA: 3\r\nC: 4\r\n\r\nbody\r\n"},
+		{"a value makes no second field", Edits{Fields: []FieldEdit{{Op: AddField, Name: "C", Value: "4\nBcc: x"}}}, "A: 1\r\nB: 2\r\nA: 3\r\nC: 4\r\n\tBcc: x\r\n\r\nbody\r\n"},
+		{"the body", Edits{Body: []byte("other\r\n")}, "A: 1\r\nB: 2\r\nA: 3\r\n\r\nother\r\n"},
+	} {
+		if got := string(c.edits.Apply([]byte(before))); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// flaky is an engine that fails while broken.
+type flaky struct {
+	broken bool
+	asked  int
+	hangs  bool
+}
+
+func (f *flaky) Name() string { return "flaky" }
+
+func (f *flaky) Scan(ctx context.Context, _ *Mail) (Result, error) {
+	f.asked++
+	if f.hangs {
+		<-ctx.Done()
+		return Result{}, ctx.Err()
+	}
+	if f.broken {
+		return Result{}, errors.New("connection refused")
+	}
+	return Result{Action: mail.Junk}, nil
+}
+
+func TestGuardLeavesASilentEngineAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := &flaky{broken: true}
+		g := NewGuard(engine, 0, false, nil)
+		m := &Mail{Envelope: &mail.Envelope{}}
+		for range 10 {
+			r, err := g.Scan(t.Context(), m)
+			if err != nil || r.Action != mail.Accept || len(r.Findings) != 1 || r.Findings[0].Weight != 0 {
+				t.Fatalf("got %+v, %v: want mail to go on, and a finding without weight", r, err)
+			}
+		}
+		if engine.asked != maxFailures {
+			t.Errorf("asked %d times, want %d until it is left alone", engine.asked, maxFailures)
+		}
+		engine.broken = false
+		time.Sleep(restTime) // virtual
+		if r, _ := g.Scan(t.Context(), m); r.Action != mail.Junk {
+			t.Errorf("got %+v once it is back", r)
+		}
+	})
+}
+
+func TestGuardBoundsTimeAndFailsClosedOnRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGuard(&flaky{hangs: true}, 0, true, nil)
+		r, err := g.Scan(t.Context(), &Mail{Envelope: &mail.Envelope{}})
+		if err != nil || r.Action != mail.Greylist || r.Reply == nil || !strings.HasPrefix(r.Reply.Error(), "451 ") {
+			t.Errorf("got %+v, %v: want a 451", r, err)
+		}
+	})
+}

@@ -1,0 +1,103 @@
+package filter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"posthaste/mail"
+)
+
+// Times of a [Guard].
+const (
+	DefaultTimeout = 10 * time.Second
+	maxFailures    = 3                // in a row until the engine is left alone
+	restTime       = 15 * time.Second // for which it is
+)
+
+// ErrResting is why an engine was not asked: it failed several times just before.
+var ErrResting = errors.New("it failed several times in a row and is left alone for some seconds")
+
+// A Guard is an Engine that bounds another in time, leaves it alone for a while once it has failed
+// several times in a row, and says what its silence means. Make it with NewGuard.
+type Guard struct {
+	Engine
+	timeout time.Duration
+	closed  bool
+	log     *slog.Logger
+
+	mu       sync.Mutex // guards what follows
+	failures int
+	rests    time.Time // until then; zero: it works
+}
+
+// NewGuard returns a Guard of e. With closed, mail that e cannot judge is put off (4xx); without, it goes
+// on and the failure is a finding of no weight.
+func NewGuard(e Engine, timeout time.Duration, closed bool, log *slog.Logger) *Guard {
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Guard{Engine: e, timeout: timeout, closed: closed, log: log}
+}
+
+// Scan asks the engine. It returns no error: a failure is part of the result.
+func (g *Guard) Scan(ctx context.Context, m *Mail) (Result, error) {
+	if !g.ready(time.Now()) {
+		return g.silence(ErrResting), nil
+	}
+	limited, cancel := context.WithTimeout(ctx, g.timeout)
+	defer cancel()
+	result, err := g.Engine.Scan(limited, m)
+	if err != nil && ctx.Err() != nil {
+		return Result{}, ctx.Err() // the client has gone: that says nothing about the engine
+	}
+	g.note(err, time.Now())
+	if err != nil {
+		g.log.Warn("filter: an engine gave no answer", "engine", g.Name(), "qid", string(m.Envelope.ID), "err", err)
+		return g.silence(err), nil
+	}
+	return result, nil
+}
+
+// silence is the result of an engine that did not answer.
+func (g *Guard) silence(err error) Result {
+	r := Result{Findings: []mail.Finding{{Rule: "ENGINE_SILENT", Evidence: fmt.Sprintf("%s: %v", g.Name(), err),
+		Meaning: "A filter could not be asked. That is no evidence for or against the message."}}}
+	if g.closed {
+		r.Action, r.Reason = mail.Greylist, g.Name()+" cannot be asked, and no mail is taken without it"
+		r.Reply = mail.NewStatus(451, "4.7.1", "a filter cannot be asked now, try again later")
+	}
+	return r
+}
+
+// ready tells whether the engine is to be asked. When its rest ends, one caller finds out for all.
+func (g *Guard) ready(now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.rests.IsZero() {
+		return true
+	}
+	if now.Before(g.rests) {
+		return false
+	}
+	g.rests = now.Add(restTime)
+	return true
+}
+
+func (g *Guard) note(err error, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err == nil {
+		g.failures, g.rests = 0, time.Time{}
+		return
+	}
+	if g.failures++; g.failures >= maxFailures {
+		g.rests = now.Add(restTime)
+	}
+}
