@@ -55,6 +55,7 @@ type Recipient struct {
 	Address Address `json:"address"`
 	Notify  Notify  `json:"notify,omitempty"`
 	ORcpt   string  `json:"orcpt,omitempty"` // "rfc822;user@example.org", address part decoded from xtext
+	Junk    bool    `json:"junk,omitempty"`  // the filter took the message for junk: it goes where this recipient keeps that
 }
 
 // A BodyType is the BODY parameter of MAIL (RFC 6152, RFC 3030).

@@ -216,7 +216,7 @@ func (w *writer) recipient(r *Recipient, text int) {
 	w.byte(stateCode(r.State))
 	w.number(uint64(r.Attempts))
 	w.time(r.Next)
-	w.byte(r.told())
+	w.byte(r.bits())
 	w.text(r.Reroute)
 	w.number(uint64(r.lifetime / time.Second))
 	if r.Status == nil {
@@ -233,13 +233,17 @@ func (w *writer) recipient(r *Recipient, text int) {
 	w.text(r.Status.Peer)
 }
 
-// Bits of what the sender knows of a recipient.
+// Bits about a recipient: what its sender knows of, and that the filter took the message for junk.
 const (
 	toldDelay = 1 << iota
 	toldDeadline
+	bitJunk
 )
 
-func (r *Recipient) told() (b byte) {
+func (r *Recipient) bits() (b byte) {
+	if r.Junk {
+		b |= bitJunk
+	}
 	if r.warned {
 		b |= toldDelay
 	}
@@ -335,8 +339,8 @@ func (r *reader) recipient() Recipient {
 	p.State = stateCodes[state]
 	p.Attempts = int(r.number())
 	p.Next = r.time()
-	told := r.byte()
-	p.warned, p.overdue = told&toldDelay != 0, told&toldDeadline != 0
+	bits := r.byte()
+	p.warned, p.overdue, p.Junk = bits&toldDelay != 0, bits&toldDeadline != 0, bits&bitJunk != 0
 	if r.format > formatFirst {
 		p.Reroute = r.text()
 		p.lifetime = time.Duration(min(r.number(), maxLifetime)) * time.Second

@@ -150,8 +150,10 @@ func (a *Account) transfer(ctx context.Context, src MailboxID, uids UIDSet, dst 
 			return done, err
 		}
 		var part Copied
+		var told Refiled
 		version, err := a.update(ctx, func(w *writer) (err error) {
-			if part, more, err = w.copy(src, uids, dst, move); err != nil || !move {
+			told = Refiled{Account: a.id}
+			if part, more, err = w.copy(src, uids, dst, move, &told); err != nil || !move {
 				return err
 			}
 			return w.moveOut(src, part.From, dst)
@@ -159,6 +161,7 @@ func (a *Account) transfer(ctx context.Context, src MailboxID, uids UIDSet, dst 
 		if err != nil {
 			return done, err
 		}
+		a.store.tell(told)
 		done = Copied{part.UIDValidity, append(done.From, part.From...), append(done.To, part.To...), version}
 		if more {
 			uids = uids.above(part.From[len(part.From)-1])
@@ -168,8 +171,9 @@ func (a *Account) transfer(ctx context.Context, src MailboxID, uids UIDSet, dst 
 }
 
 // copy adds rows of src to dst: all of them, or the first of them to be moved.
-func (w *writer) copy(src MailboxID, uids UIDSet, dst MailboxID, move bool) (done Copied, more bool, err error) {
-	if _, err := w.selectable(src); err != nil {
+func (w *writer) copy(src MailboxID, uids UIDSet, dst MailboxID, move bool, told *Refiled) (done Copied, more bool, err error) {
+	from, err := w.selectable(src)
+	if err != nil {
 		return done, false, err
 	}
 	to, err := w.selectable(dst)
@@ -181,6 +185,7 @@ func (w *writer) copy(src MailboxID, uids UIDSet, dst MailboxID, move bool) (don
 		return done, false, err
 	}
 	done.UIDValidity = to.UIDValidity
+	told.From, told.To = from.Role, to.Role
 	s.members[src].each(uids, func(row *memberRow) {
 		switch {
 		case err != nil || more:
@@ -195,6 +200,7 @@ func (w *writer) copy(src MailboxID, uids UIDSet, dst MailboxID, move bool) (don
 		var uid mail.UID
 		if uid, err = w.copyRow(s, row, to); err == nil {
 			done.From, done.To = append(done.From, row.uid), append(done.To, uid)
+			told.add(row.email)
 		}
 	})
 	return done, more, err

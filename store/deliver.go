@@ -18,6 +18,7 @@ type Delivery struct {
 	ID       string    // delivery ID: a repeat within 7 days is a no-op; "" for none
 	Fresh    bool      // ID was made for this attempt: none before can have stored it, which spares a look
 	Mailbox  MailboxID // 0 for INBOX; one that is gone means INBOX
+	Role     Role      // where Mailbox is 0, the mailbox with this role, if there is one
 	Prefix   []byte    // header lines this system adds before the content, each ending in CRLF
 	Message  *Message
 	Received time.Time // INTERNALDATE
@@ -50,7 +51,7 @@ func (a *Account) Deliver(ctx context.Context, d Delivery) (Delivered, error) {
 				return err
 			}
 		}
-		box, err := w.deliverTo(d.Mailbox)
+		box, err := w.deliverTo(d.Mailbox, d.Role)
 		if err != nil {
 			return err
 		}
@@ -66,7 +67,18 @@ func (a *Account) Deliver(ctx context.Context, d Delivery) (Delivered, error) {
 }
 
 // deliverTo returns the mailbox to deliver to: INBOX where id is none that can hold mail.
-func (w *writer) deliverTo(id MailboxID) (*boxRecord, error) {
+func (w *writer) deliverTo(id MailboxID, role Role) (*boxRecord, error) {
+	if id == 0 && role != "" && role != RoleInbox {
+		boxes, err := readBoxes(w.txn)
+		if err != nil {
+			return nil, err
+		}
+		for i := range boxes {
+			if boxes[i].Role == role {
+				id = boxes[i].ID
+			}
+		}
+	}
 	if id != 0 && id != Inbox {
 		if box, err := w.selectable(id); !errors.Is(err, ErrNoMailbox) {
 			return box, err

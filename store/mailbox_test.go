@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"posthaste/kv/memkv"
 )
 
 func names(t *testing.T, a *Account) []string {
@@ -223,5 +225,43 @@ func TestKeywordsAreBounded(t *testing.T) {
 		if err := set(bad); !errors.Is(err, ErrKeyword) {
 			t.Errorf("%.20q: %v, want ErrKeyword", bad, err)
 		}
+	}
+}
+
+func TestRefilingIntoAndOutOfJunkIsTold(t *testing.T) {
+	var told []Refiled
+	s, err := New(Config{KV: memkv.New(), Refiled: func(r Refiled) { told = append(told, r) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Create(t.Context(), 7, 0); err != nil {
+		t.Fatal(err)
+	}
+	a := s.Account(7)
+	role := func(r Role) MailboxID {
+		box, err := a.MailboxByRole(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return box.ID
+	}
+	m, err := s.Prepare(t.Context(), []byte("Subject: x\r\n\r\ny\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := a.Deliver(t.Context(), Delivery{Message: m, Role: RoleJunk}); err != nil || got.Mailbox != role(RoleJunk) {
+		t.Fatalf("delivered to %v, %v, want the mailbox for junk", got.Mailbox, err)
+	}
+	move := func(from, to Role) {
+		if _, err := a.Move(t.Context(), role(from), AllUIDs(), role(to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move(RoleJunk, RoleInbox)
+	move(RoleInbox, RoleArchive) // says nothing
+	move(RoleArchive, RoleJunk)
+	if len(told) != 2 || told[0].From != RoleJunk || told[0].To != RoleInbox || told[1].To != RoleJunk || len(told[1].Emails) != 1 || told[1].Account != 7 {
+		t.Errorf("told %+v", told)
 	}
 }

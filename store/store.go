@@ -64,6 +64,10 @@ type Config struct {
 	CacheBytes int64         // of rows kept in memory over all accounts (default 256 MiB)
 	CacheAge   time.Duration // how long rows that nobody asked for are kept (default 10 minutes)
 	Retention  time.Duration // how long destroyed content can still be fetched (default 1 hour)
+
+	// Refiled hears, once it is durable, that a reader put emails from one mailbox into another of
+	// which one is for junk. It must not block. Nil: nobody hears.
+	Refiled func(Refiled)
 }
 
 const (

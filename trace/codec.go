@@ -15,8 +15,11 @@ import (
 	"posthaste/mail"
 )
 
-// codecVersion is the first byte of a block.
-const codecVersion = 1
+// The first byte of a block is the version of its format. Blocks of the first have no verdicts.
+const (
+	codecFirst   = 1
+	codecVersion = 2
+)
 
 // maxBlockBytes bounds a block once it is unpacked.
 const maxBlockBytes = 64 << 20
@@ -46,7 +49,8 @@ func appendEvent(b []byte, e *Event) []byte {
 	for _, a := range e.To {
 		b = appendString(appendString(b, a.Local), a.Domain)
 	}
-	return binary.AppendVarint(b, int64(e.Took))
+	b = binary.AppendVarint(b, int64(e.Took))
+	return appendVerdict(b, e.Verdict)
 }
 
 func appendString(b []byte, s string) []byte {
@@ -59,10 +63,10 @@ func decodeBlock(block []byte, f func(Event) bool) error {
 		return errBlock
 	}
 	raw, err := s2.Decode(nil, block)
-	if err != nil || len(raw) == 0 || raw[0] != codecVersion {
+	if err != nil || len(raw) == 0 || raw[0] < codecFirst || raw[0] > codecVersion {
 		return errors.Join(errBlock, err)
 	}
-	d := decoder{b: raw[1:]}
+	d := decoder{b: raw[1:], verdicts: raw[0] > codecFirst}
 	for len(d.b) > 0 && !d.bad {
 		e := d.event()
 		if d.bad {
@@ -79,8 +83,9 @@ func decodeBlock(block []byte, f func(Event) bool) error {
 }
 
 type decoder struct {
-	b   []byte
-	bad bool
+	b        []byte
+	bad      bool
+	verdicts bool // events have them
 }
 
 func (d *decoder) event() (e Event) {
@@ -96,6 +101,9 @@ func (d *decoder) event() (e Event) {
 		}
 	}
 	e.Took = time.Duration(d.varint())
+	if d.verdicts {
+		e.Verdict = d.verdict()
+	}
 	return e
 }
 

@@ -44,6 +44,7 @@ type Event struct {
 	To        []mail.Address `json:"to,omitempty"`
 	MessageID string         `json:"messageid,omitempty"` // the Message-ID field
 	Took      time.Duration  `json:"took,omitempty"`
+	Verdict   *mail.Verdict  `json:"verdict,omitempty"` // of the filter, with all that led to it
 }
 
 // A Recorder takes events. Record never blocks and fills Time and Node when they are unset; past its

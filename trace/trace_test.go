@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -252,4 +253,18 @@ func TestAFullStoreIsNotAskedAllTheTime(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestVerdictsComeBackWhole(t *testing.T) {
+	v := &mail.Verdict{Action: mail.Junk, Score: 6.25, Reason: "5.0 points make junk",
+		Findings:  []mail.Finding{{Rule: "SPF_FAIL", Weight: 2.5, Evidence: "192.0.2.1", Meaning: "The domain does not send from there."}, {Rule: "X", Weight: -0.1}},
+		Otherwise: []string{"without SPF_FAIL it would go to the inbox"}}
+	block := encodeBlock([]Event{{Text: "one"}, {Text: "two", Verdict: v}, {Text: "three"}})
+	var got []Event
+	if err := decodeBlock(block, func(e Event) bool { got = append(got, e); return true }); err != nil || len(got) != 3 {
+		t.Fatalf("got %d events, %v", len(got), err)
+	}
+	if !reflect.DeepEqual(got[1].Verdict, v) || got[0].Verdict != nil || got[2].Verdict != nil {
+		t.Errorf("got %+v, want %+v", got[1].Verdict, v)
+	}
 }

@@ -21,6 +21,7 @@ type target struct {
 	owner   mail.Address     // who hears of failures in the place of the sender, or zero
 	notify  mail.Notify      // of the recipient
 	orcpt   string
+	junk    bool // all recipients that lead here have it for junk
 
 	status   *mail.Status // what became of it
 	uid      mail.UID
@@ -34,6 +35,14 @@ func (t *target) key() string {
 		return key(t.address) + "\x00" + t.place.User + "\x00" + t.place.Text
 	}
 	return key(t.address)
+}
+
+// mailbox names the mailbox of an account that t goes to.
+func (t *target) mailbox() string {
+	if t.junk {
+		return "Junk"
+	}
+	return "INBOX"
 }
 
 // from returns the sender of what goes to t. An owner takes the place of a sender, but not of the null
@@ -56,7 +65,7 @@ func (t *target) text(to mail.Address) string {
 	case t.repeated:
 		return fmt.Sprintf("%s has it already%s", t.address, via)
 	case t.place.Kind == directory.KindAccount:
-		return fmt.Sprintf("delivered to the INBOX of %s, UID %d%s", t.address, t.uid, via)
+		return fmt.Sprintf("delivered to the %s of %s, UID %d%s", t.mailbox(), t.address, t.uid, via)
 	}
 	return t.status.Text + via
 }
@@ -260,7 +269,7 @@ func (x *expansion) reach(at mail.Address, found directory.Target, by path) {
 }
 
 func (x *expansion) add(t *target) {
-	t.notify, t.orcpt = x.recipient.Notify, x.recipient.ORcpt
+	t.notify, t.orcpt, t.junk = x.recipient.Notify, x.recipient.ORcpt, x.recipient.Junk
 	x.targets = append(x.targets, t)
 }
 

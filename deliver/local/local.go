@@ -165,6 +165,7 @@ func (d *delivery) share(list []*target) []*target {
 	for i, t := range list {
 		key := t.key()
 		if known := d.known[key]; known != nil {
+			known.junk = known.junk && t.junk
 			list[i] = known
 			continue
 		}
@@ -233,19 +234,18 @@ func (d *delivery) store(ctx context.Context, t *target) {
 	if env.ID != "" {
 		id = string(env.ID) + " " + key(t.address)
 	}
-	got, err := d.agent.store.Account(t.place.Account).Deliver(ctx, store.Delivery{
-		ID:       id,
-		Fresh:    d.message.Fresh,
-		Prefix:   d.prefix(t),
-		Message:  d.prepared,
-		Received: env.Received,
-	})
+	filing := store.Delivery{ID: id, Fresh: d.message.Fresh, Prefix: d.prefix(t), Message: d.prepared, Received: env.Received}
+	if t.junk {
+		filing.Role, filing.Keywords = store.RoleJunk, []string{"$Junk"}
+	}
+	got, err := d.agent.store.Account(t.place.Account).Deliver(ctx, filing)
 	if err != nil {
 		t.status = d.failed(t, err)
 		return
 	}
 	t.status = mail.NewStatus(250, "2.1.5", fmt.Sprintf("delivered to the mailbox of %s", t.address))
 	t.uid, t.repeated = got.UID, got.Repeated
+	t.junk = t.junk && got.Mailbox != store.Inbox
 }
 
 // prefix returns the lines that stand before the content in the mailbox of t (RFC 5321 section 4.4).

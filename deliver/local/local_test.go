@@ -294,3 +294,26 @@ func BenchmarkDeliver(b *testing.B) {
 		}
 	}
 }
+
+func TestJunkIsFiledApart(t *testing.T) {
+	h := newHouse(t, memkv.New())
+	h.account("ann@north.test", 0)
+	h.alias("info@north.test", "ann@north.test")
+	junk := func(to string) mail.Recipient { return mail.Recipient{Address: address(to), Junk: true} }
+	deliver := func(id mail.QueueID, recipients ...mail.Recipient) {
+		answers := h.agent.Deliver(t.Context(), Message{Envelope: mail.Envelope{ID: id, Recipients: recipients}, Content: mail.Bytes("Subject: x\r\n\r\ny\r\n")})
+		for _, s := range answers {
+			if !s.OK() {
+				t.Fatal(s)
+			}
+		}
+	}
+	deliver("1", junk("ann@north.test"))
+	if got := h.inbox("ann@north.test"); len(got) != 0 {
+		t.Errorf("junk lies in the INBOX: %q", got)
+	}
+	deliver("2", junk("info@north.test"), mail.Recipient{Address: address("ann@north.test")})
+	if got := h.inbox("ann@north.test"); len(got) != 1 {
+		t.Errorf("%d messages in the INBOX: who has it for junk by one way and for mail by another gets it as mail", len(got))
+	}
+}
