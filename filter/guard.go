@@ -65,10 +65,15 @@ func (g *Guard) Scan(ctx context.Context, m *Mail) (Result, error) {
 	return result, nil
 }
 
+// Silence is the result of an engine that could not be asked and need not be.
+func Silence(engine string, err error) Result {
+	return Result{Findings: []mail.Finding{{Rule: "ENGINE_SILENT", Evidence: fmt.Sprintf("%s: %v", engine, err),
+		Meaning: "A filter could not be asked. That is no evidence for or against the message."}}}
+}
+
 // silence is the result of an engine that did not answer.
 func (g *Guard) silence(err error) Result {
-	r := Result{Findings: []mail.Finding{{Rule: "ENGINE_SILENT", Evidence: fmt.Sprintf("%s: %v", g.Name(), err),
-		Meaning: "A filter could not be asked. That is no evidence for or against the message."}}}
+	r := Silence(g.Name(), err)
 	if g.closed {
 		r.Action, r.Reason = mail.Greylist, g.Name()+" cannot be asked, and no mail is taken without it"
 		r.Reply = mail.NewStatus(451, "4.7.1", "a filter cannot be asked now, try again later")

@@ -5,32 +5,43 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"posthaste/dns"
+	"posthaste/filter/spam"
 	"posthaste/mail"
 	"posthaste/trace"
 )
 
-// A Check looks at a message and gives a verdict with its reason.
+// A Check looks at a message and reports what it found.
 type Check interface {
-	// Check must not fail: what it could not find out is a "temperror". It may read the verdicts of
-	// the checks before it.
-	Check(ctx context.Context, m *Message) Verdict
+	// Check must not fail: what it could not find out is a "temperror". It may read what the checks
+	// before it found.
+	Check(ctx context.Context, m *Message) Report
 }
 
-// A Verdict is what one check found.
-type Verdict struct {
-	Method     string       // of RFC 8601, or our own word
-	Result     string       // "pass", "fail", "none", "temperror" …
-	Properties string       // "policy.iprev=192.0.2.1", or empty
-	Reason     string       // one sentence for people: what was seen, and what it means
-	Header     bool         // it belongs into Authentication-Results
-	Refuse     *mail.Status // the answer that refuses the message, or nil
+// A Report is what one check found.
+type Report struct {
+	Results  []Result       // what was authenticated
+	Findings []mail.Finding // whatever else was seen
+	Demands  []spam.Demand  // what somebody asks to be done about it
+	Refuse   *mail.Status   // the answer that refuses the message at once, or nil
 }
 
-// checkTime bounds all checks of one message together.
-const checkTime = 10 * time.Second
+// A Result is what one method of authentication said.
+type Result struct {
+	Method     string // of RFC 8601, or our own word
+	Result     string // "pass", "fail", "none", "temperror" …
+	Properties string // "policy.iprev=192.0.2.1", or empty
+	Comment    string // for people, in the header; or empty
+	Reason     string // one sentence for people: what was seen, and what it means
+	Header     bool   // it belongs into Authentication-Results
+	Quiet      bool   // it counts nothing: another of the same method says it all
+}
+
+// checkTime bounds all checks of one message together; a name server that is silent costs no more.
+const checkTime = 8 * time.Second
 
 // examine runs the checks. The error is the answer of the first that refuses.
 func (p *Policy) examine(ctx context.Context, how Taking, m *Message) error {
@@ -41,21 +52,64 @@ func (p *Policy) examine(ctx context.Context, how Taking, m *Message) error {
 	defer cancel()
 	for _, c := range p.checks {
 		began := time.Now()
-		v := c.Check(ctx, m)
-		if v.Method == "" {
-			continue // it had nothing to say
+		r := c.Check(ctx, m)
+		m.add(r)
+		if m.clientName != "" {
+			m.Envelope.Origin.Name = m.clientName
 		}
-		m.Verdicts = append(m.Verdicts, v)
-		p.trace.Record(trace.Event{
-			ID: m.Envelope.ID, Session: how.Session, Step: trace.Check, OK: v.Refuse == nil && v.Result != "fail",
-			Peer: m.peer(), Asked: v.Method, Answered: v.Result, Reason: v.Reason, Text: v.Reason, Took: time.Since(began),
-		})
-		if v.Refuse != nil {
-			return v.Refuse
+		if p.spam == nil || r.Refuse != nil { // else the verdict tells of them all
+			p.tellResults(how, m, r, time.Since(began))
+		}
+		if r.Refuse != nil {
+			return r.Refuse
 		}
 	}
 	return nil
 }
+
+// add takes a report in.
+func (m *Message) add(r Report) {
+	m.Results = append(m.Results, r.Results...)
+	m.Findings = append(m.Findings, r.Findings...)
+	m.Demands = append(m.Demands, r.Demands...)
+}
+
+// tellResults leaves an event for each result.
+func (p *Policy) tellResults(how Taking, m *Message, report Report, took time.Duration) {
+	for _, r := range report.Results {
+		p.trace.Record(trace.Event{
+			ID: m.Envelope.ID, Session: how.Session, Step: trace.Check, OK: report.Refuse == nil && r.Result != "fail",
+			Peer: m.peer(), Asked: r.Method, Answered: r.Result, Reason: r.Reason, Text: r.Reason, Took: took,
+		})
+	}
+}
+
+// Together is a check that runs others at the same time. Their reports come in the order given.
+func Together(checks ...Check) Check { return together(checks) }
+
+type together []Check
+
+// Check runs all checks.
+func (t together) Check(ctx context.Context, m *Message) (all Report) {
+	reports := make([]Report, len(t))
+	var running sync.WaitGroup
+	for i, c := range t[1:] {
+		running.Go(func() { reports[i+1] = c.Check(ctx, m) })
+	}
+	reports[0] = t[0].Check(ctx, m)
+	running.Wait()
+	for _, r := range reports {
+		all.Results = append(all.Results, r.Results...)
+		all.Findings = append(all.Findings, r.Findings...)
+		all.Demands = append(all.Demands, r.Demands...)
+		if all.Refuse == nil {
+			all.Refuse = r.Refuse
+		}
+	}
+	return all
+}
+
+func one(r Result) Report { return Report{Results: []Result{r}} }
 
 // An IprevResolver confirms the name of an address forward and back, as *dns.Resolver does.
 type IprevResolver interface {
@@ -70,28 +124,28 @@ type Iprev struct {
 }
 
 // Check implements [Check].
-func (c Iprev) Check(ctx context.Context, m *Message) Verdict {
+func (c Iprev) Check(ctx context.Context, m *Message) Report {
 	o := &m.Envelope.Origin
-	if !o.IP.IsValid() || o.IP.IsLoopback() && !c.Loopback {
-		return Verdict{} // no host of the Internet
+	if !m.direct() || o.IP.IsLoopback() && !c.Loopback {
+		return Report{} // no host of the Internet
 	}
-	v := Verdict{Method: "iprev", Properties: "policy.iprev=" + o.IP.String(), Header: true}
+	r := Result{Method: "iprev", Properties: "policy.iprev=" + o.IP.String(), Header: true}
 	name, err := o.Name, error(nil)
 	if name == "" {
 		name, err = c.Resolver.Iprev(ctx, o.IP)
 	}
 	switch {
 	case err == nil:
-		o.Name = name
-		v.Result, v.Reason = "pass", o.IP.String()+" is "+name+", and "+name+" has that address"
+		m.clientName = name
+		r.Result, r.Reason = "pass", o.IP.String()+" is "+name+", and "+name+" has that address"
 	case errors.Is(err, dns.ErrUnconfirmed):
-		v.Result, v.Reason = "fail", "no name of "+o.IP.String()+" leads back to it"
+		r.Result, r.Reason = "fail", "no name of "+o.IP.String()+" leads back to it"
 	case errors.Is(err, dns.ErrNotFound):
-		v.Result, v.Reason = "permerror", o.IP.String()+" has no name in the DNS"
+		r.Result, r.Reason = "permerror", o.IP.String()+" has no name in the DNS"
 	default:
-		v.Result, v.Reason = "temperror", "the DNS did not tell the name of "+o.IP.String()
+		r.Result, r.Reason = "temperror", "the DNS did not tell the name of "+o.IP.String()
 	}
-	return v
+	return one(r)
 }
 
 // Helo is the check whether the client gives a name that can be one (RFC 5321 section 4.1.4). It
@@ -102,23 +156,23 @@ type Helo struct {
 }
 
 // Check implements [Check].
-func (c Helo) Check(_ context.Context, m *Message) Verdict {
+func (c Helo) Check(_ context.Context, m *Message) Report {
 	o := &m.Envelope.Origin
-	if !o.IP.IsValid() || o.IP.IsLoopback() && !c.Loopback {
-		return Verdict{}
+	if !m.direct() || o.IP.IsLoopback() && !c.Loopback {
+		return Report{}
 	}
-	v := Verdict{Method: "helo", Result: "pass"}
+	r := Result{Method: "helo", Result: "pass"}
 	switch name := strings.TrimSuffix(o.Helo, "."); {
 	case c.Hostname != "" && strings.EqualFold(name, c.Hostname):
-		v.Result, v.Reason = "fail", "the client calls itself by our own name"
+		r.Result, r.Reason = "policy", "the client calls itself by our own name"
 	case strings.HasPrefix(name, "[") && !isLiteralOf(name, o.IP):
-		v.Result, v.Reason = "fail", "the client names the address "+name+" and comes from "+o.IP.String()
+		r.Result, r.Reason = "fail", "the client names the address "+name+" and comes from "+o.IP.String()
 	case !strings.HasPrefix(name, "[") && (!strings.Contains(name, ".") || !dns.IsHostName(name)):
-		v.Result, v.Reason = "fail", "the client calls itself \""+name+"\", which is no full host name"
+		r.Result, r.Reason = "fail", "the client calls itself \""+name+"\", which is no full host name"
 	default:
-		v.Reason = "the client calls itself " + name
+		r.Reason = "the client calls itself " + name
 	}
-	return v
+	return one(r)
 }
 
 // isLiteralOf tells whether an address literal is that of ip.
@@ -134,17 +188,20 @@ func isLiteralOf(literal string, ip netip.Addr) bool {
 // results returns the Authentication-Results field (RFC 8601 section 2.2), or nothing.
 func (m *Message) results(host string) []byte {
 	var b []byte
-	for _, v := range m.Verdicts {
-		if !v.Header {
+	for _, r := range m.Results {
+		if !r.Header {
 			continue
 		}
 		if b == nil {
 			b = append(b, "Authentication-Results: "+host...)
 		}
 		b = append(b, ";\r\n\t"...)
-		b = append(b, v.Method+"="+v.Result...)
-		if v.Properties != "" {
-			b = append(b, " "+v.Properties...)
+		b = append(b, r.Method+"="+r.Result...)
+		if r.Comment != "" {
+			b = append(b, " ("+r.Comment+")"...)
+		}
+		if r.Properties != "" {
+			b = append(b, " "+r.Properties...)
 		}
 	}
 	if b == nil {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"posthaste/deliver/local"
+	"posthaste/filter/spam"
 	"posthaste/mail"
 	"posthaste/table"
 	"posthaste/trace"
@@ -56,6 +57,8 @@ type Config struct {
 	Ways       Ways           // which of ours are delivered here; nil: all
 	NullClient bool           // everything goes to a hub: nobody but Trusted may send, also not to our domains
 
+	Filtering Filtering // what judges content; the zero one judges nothing
+
 	Readers map[mail.Address]Reader // by address, in lower case; each reads what is taken for it
 
 	Trace trace.Recorder // default: none
@@ -84,6 +87,9 @@ type Policy struct {
 	ways       Ways
 	nullClient bool
 	readers    map[mail.Address]Reader
+
+	filtering Filtering
+	spam      *spam.Rules // of filtering
 }
 
 // New returns a Policy.
@@ -94,6 +100,7 @@ func New(cfg Config) *Policy {
 		domain: cfg.Domain, rules: cfg.Rules, names: cfg.Names, rewriter: cfg.Rewriter, trusted: cfg.Trusted,
 		relays: cfg.Relays, recipients: cfg.Recipients, separator: cfg.Separator, verifier: cfg.Verifier,
 		ways: cfg.Ways, nullClient: cfg.NullClient, readers: cfg.Readers,
+		filtering: cfg.Filtering, spam: cfg.Filtering.Rules,
 	}
 	if p.trace == nil {
 		p.trace = trace.Discard
@@ -122,7 +129,7 @@ func (p *Policy) Accept(ctx context.Context, how Taking, env mail.Envelope, cont
 	if env.Received.IsZero() {
 		env.Received = time.Now()
 	}
-	m := &Message{Envelope: &env, Content: content.Bytes(), host: p.host}
+	m := &Message{Envelope: &env, Content: content.Bytes(), host: p.host, relayed: how.Each}
 	if err := m.readHeader(); err != nil {
 		p.logFailure(m, err)
 		return "", nil, err
@@ -131,6 +138,11 @@ func (p *Policy) Accept(ctx context.Context, how Taking, env mail.Envelope, cont
 		p.logFailure(m, err)
 		return "", nil, err
 	}
+	if err := p.weigh(ctx, how, m); err != nil {
+		p.logFailure(m, err)
+		return "", nil, err
+	}
+	how.Decisions = m.edit(how.Decisions)
 	if err := p.rewrite(ctx, &env); err != nil {
 		p.logFailure(m, err)
 		return "", nil, err
@@ -152,7 +164,10 @@ func (p *Policy) takeOver(ctx context.Context, how Taking, m *Message) ([]error,
 	if err != nil {
 		return nil, err
 	}
-	prefix := m.received(p.host).Append(m.results(p.host))
+	prefix := m.received(p.host).Append(append(m.results(p.host), p.verdictFields(m)...))
+	if err := p.keepApart(ctx, m, prefix, sorted.kept); err != nil {
+		return nil, err
+	}
 	if err := p.hold(ctx, m, prefix, sorted.held, how.Decisions); err != nil {
 		return nil, err
 	}

@@ -332,13 +332,17 @@ func TestChecks(t *testing.T) {
 		{"the client's own address passes", Helo{}, "192.0.2.1", "[192.0.2.1]", "pass"},
 		{"the client's own IPv6 address passes", Helo{}, "2001:db8::1", "[IPv6:2001:db8::1]", "pass"},
 		{"another address fails", Helo{}, "192.0.2.1", "[192.0.2.7]", "fail"},
-		{"our name fails", Helo{Hostname: "mx.north.test"}, "192.0.2.1", "MX.north.test.", "fail"},
+		{"our name is against policy", Helo{Hostname: "mx.north.test"}, "192.0.2.1", "MX.north.test.", "policy"},
 		{"a bare word fails", Helo{}, "192.0.2.1", "localhost", "fail"},
 		{"no name fails", Helo{}, "192.0.2.1", "", "fail"},
 	} {
 		env := mail.Envelope{Origin: mail.Origin{IP: netip.MustParseAddr(c.ip), Helo: c.helo}}
-		v := c.check.Check(t.Context(), &Message{Envelope: &env})
-		if v.Result != c.result || v.Result != "" && v.Reason == "" || v.Refuse != nil {
+		r := c.check.Check(t.Context(), &Message{Envelope: &env})
+		var v Result
+		if len(r.Results) > 0 {
+			v = r.Results[0]
+		}
+		if v.Result != c.result || v.Result != "" && v.Reason == "" || r.Refuse != nil {
 			t.Errorf("%s: %+v, want %s", c.claim, v, c.result)
 		}
 	}
@@ -346,8 +350,8 @@ func TestChecks(t *testing.T) {
 
 type refuser struct{}
 
-func (refuser) Check(context.Context, *Message) Verdict {
-	return Verdict{Method: "x", Result: "fail", Reason: "no", Refuse: mail.NewStatus(550, "5.7.1", "no")}
+func (refuser) Check(context.Context, *Message) Report {
+	return Report{Results: []Result{{Method: "x", Result: "fail", Reason: "no"}}, Refuse: mail.NewStatus(550, "5.7.1", "no")}
 }
 
 func TestCheckThatRefusesEndsIt(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"posthaste/deliver/local"
+	"posthaste/filter"
+	"posthaste/filter/spam"
 	"posthaste/mail"
 	"posthaste/message"
 )
@@ -14,11 +16,25 @@ type Message struct {
 	Envelope *mail.Envelope
 	Content  []byte         // without results that claim to be ours
 	Header   message.Header // of Content
-	Verdicts []Verdict      // of the checks so far
 
-	host      string
-	messageID string
+	// What the checks found so far.
+	Results  []Result
+	Findings []mail.Finding
+	Demands  []spam.Demand
+	Evidence Evidence
+
+	host       string
+	messageID  string
+	clientName string // confirmed by a check; goes into Origin.Name after it
+	relayed    bool   // by a queue of ours (LMTP): the client is not who sent it
+
+	verdicts []mail.Verdict // by recipient; nil: nobody judged
+	discard  string         // why it is taken and delivered to nobody; empty: it is not
+	edits    []filter.Edits // what engines want changed
 }
+
+// direct tells whether the client is a host that mail comes from, so that its address says something.
+func (m *Message) direct() bool { return !m.relayed && m.Envelope.Origin.IP.IsValid() }
 
 var errLoop = mail.NewStatus(554, "5.4.6", "too many Received fields: the message goes in circles")
 
@@ -39,6 +55,11 @@ func (m *Message) readHeader() error {
 	return nil
 }
 
+// Evidence is what was proven about a message.
+type Evidence struct {
+	Author mail.Address // of From, whose domain proved itself; zero: it did not
+}
+
 // headerOf returns the header section with its end, so that no body is parsed here.
 func headerOf(content []byte) []byte {
 	if end := bytes.Index(content, []byte("\r\n\r\n")); end >= 0 {
@@ -47,9 +68,12 @@ func headerOf(content []byte) []byte {
 	return content
 }
 
-// isForged tells whether f is an Authentication-Results field that claims to be of this host. We have
-// written none yet (RFC 8601 section 5).
+// isForged tells whether f claims to be of this host: an Authentication-Results field, of which we have
+// written none yet (RFC 8601 section 5), or a verdict of ours.
 func (m *Message) isForged(f message.Field) bool {
+	if f.Is(spam.VerdictField) {
+		return true
+	}
 	if !f.Is("Authentication-Results") {
 		return false
 	}

@@ -3,6 +3,7 @@ package inbound
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"posthaste/mail"
@@ -16,11 +17,12 @@ type Ways interface {
 }
 
 // A sorting divides the recipients of a message, by index, into those of ours, those that the queue
-// routes, those whose mail an operator is to see first, and those who shall not have it.
-type sorting struct{ ours, others, held, dropped []int }
+// routes, those whose mail an operator is to see first, those who shall not have it, and those for whom
+// it lies in quarantine.
+type sorting struct{ ours, others, held, dropped, kept []int }
 
 // done returns those who need no more.
-func (s sorting) done() []int { return append(s.held[:len(s.held):len(s.held)], s.dropped...) }
+func (s sorting) done() []int { return slices.Concat(s.held, s.dropped, s.kept) }
 
 // sort divides the recipients of m.
 func (p *Policy) sort(ctx context.Context, how Taking, m *Message) (s sorting, err error) {
@@ -39,6 +41,13 @@ func (p *Policy) sort(ctx context.Context, how Taking, m *Message) (s sorting, e
 		if i < len(how.Decisions) && how.Decisions[i].Hold != "" {
 			s.held = append(s.held, i)
 			continue
+		}
+		switch m.actionFor(i) {
+		case mail.Quarantine:
+			s.kept = append(s.kept, i)
+			continue
+		case mail.Junk:
+			all[i].Junk = true
 		}
 		here, err := p.isHere(ctx, m.Envelope.From, r.Address)
 		if err != nil {

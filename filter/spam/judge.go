@@ -106,6 +106,11 @@ func (r *Rules) distance(v *mail.Verdict) (all []string) {
 	return all
 }
 
+// Sentence tells of a verdict in one sentence.
+func Sentence(v *mail.Verdict) string {
+	return fmt.Sprintf("the message is %s, at %s points: %s", done(v.Action), points(v.Score), v.Reason)
+}
+
 // done is the action in a sentence.
 func done(a mail.Action) string {
 	switch a {
