@@ -27,7 +27,7 @@ func canonical(name string) (string, bool) {
 			}
 			label = 0
 			continue
-		case c <= ' ' || c >= 0x7f || c == '\\': // a backslash would start an escape
+		case c < ' ' || c >= 0x7f || c == '\\': // a backslash would start an escape
 			return name, false
 		}
 		if label++; label > maxLabel {
@@ -37,12 +37,28 @@ func canonical(name string) (string, bool) {
 	return name, label > 0
 }
 
-// fromWire returns a name of a reply in our form; the root is ".".
+// fromWire returns a name of a reply in our form; the root is ".". Escapes that the library writes for what
+// canonical lets through are undone, so that the name asked for is recognised. Those of a dot, a backslash
+// and of bytes by number stay.
 func fromWire(name string) string {
 	if name == "." {
 		return name
 	}
-	return strings.ToLower(strings.TrimSuffix(name, "."))
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if strings.IndexByte(name, '\\') < 0 {
+		return name
+	}
+	plain := make([]byte, 0, len(name))
+	for i := 0; i < len(name); i++ {
+		if name[i] == '\\' && i+1 < len(name) {
+			if strings.IndexByte(` '@;()"`, name[i+1]) < 0 {
+				plain = append(plain, name[i])
+			}
+			i++
+		}
+		plain = append(plain, name[i])
+	}
+	return string(plain)
 }
 
 // ReverseName returns the name under in-addr.arpa or ip6.arpa that holds the PTR records of ip

@@ -157,7 +157,15 @@ func header(name string, qtype uint16) wire.RR_Header {
 	return wire.RR_Header{Name: name, Rrtype: qtype, Class: wire.ClassINET}
 }
 
-func key(name string) string { return strings.ToLower(wire.Fqdn(name)) }
+// key returns a name as the zones have it. The library escapes some characters of a name that came over the
+// wire; zones are written without.
+func key(name string) string {
+	name = strings.ToLower(wire.Fqdn(name))
+	for _, c := range []string{" ", "'", "@", ";", "(", ")", `"`} {
+		name = strings.ReplaceAll(name, `\`+c, c)
+	}
+	return name
+}
 
 // escape writes bytes as the library wants character strings: as in a master file.
 func escape(text []byte) string {
