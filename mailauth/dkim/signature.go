@@ -141,25 +141,13 @@ func (s *signature) readForm(tags sig.Tags) *refusal {
 		return refuse(Neutral, "its key is to be asked for in an unknown way, q=%s", sig.Word(q))
 	}
 	var err error
-	if s.header, s.body, err = readCanon(tags); err != nil {
+	if s.header, s.body, err = sig.ReadCanon(tags); err != nil {
 		return &refusal{Neutral, err}
 	}
 	if s.length, err = tags.Number("l", sig.Whole); err != nil {
 		return &refusal{Neutral, err}
 	}
 	return s.readNames(tags)
-}
-
-func readCanon(tags sig.Tags) (header, body sig.Canon, err error) {
-	c, ok := tags.Get("c")
-	if !ok {
-		return sig.Simple, sig.Simple, nil
-	}
-	first, second, both := strings.Cut(c, "/")
-	if header, err = sig.ParseCanon(first); err == nil && both {
-		body, err = sig.ParseCanon(second)
-	}
-	return header, body, err
 }
 
 func (s *signature) readNames(tags sig.Tags) *refusal {

@@ -3,6 +3,7 @@ package sig
 import (
 	"bytes"
 	"fmt"
+	"strings"
 )
 
 // A Canon is a canonical form (RFC 6376 section 3.4).
@@ -14,8 +15,20 @@ const (
 	Relaxed              // white space and the case of field names count for little
 )
 
-// ParseCanon reads the word of a form.
-func ParseCanon(word string) (Canon, error) {
+// ReadCanon reads the forms of header and body that a tag c= names; simple is what it may leave out.
+func ReadCanon(tags Tags) (header, body Canon, err error) {
+	c, ok := tags.Get("c")
+	if !ok {
+		return Simple, Simple, nil
+	}
+	first, second, both := strings.Cut(c, "/")
+	if header, err = parseCanon(first); err == nil && both {
+		body, err = parseCanon(second)
+	}
+	return header, body, err
+}
+
+func parseCanon(word string) (Canon, error) {
 	switch word {
 	case "simple":
 		return Simple, nil

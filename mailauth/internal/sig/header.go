@@ -40,6 +40,9 @@ func (f *Fields) AppendSigned(dst []byte, c Canon, names []string) []byte {
 }
 
 func (f *Fields) pick(name string) int {
+	if name == "" {
+		return -1 // a line that is no field has no name either
+	}
 	key := nameKey(name)
 	for i := len(f.keys) - 1; i >= 0; i-- {
 		if f.keys[i] == key && !f.used[i] && f.fields[i].Is(name) {
