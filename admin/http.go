@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+
+	"posthaste/trace"
 )
 
 // maxRequest bounds the JSON object of a request, in bytes.
@@ -45,18 +47,9 @@ func (a *Admin) Handler() http.Handler {
 	one(mux, "tlsrpt/show", a.TLSReport)
 	none(mux, "reload", a.Reload)
 	one(mux, "explain", a.Explain)
+	many(mux, "explain/message", func(ctx context.Context, r VerdictRequest) iter.Seq2[any, error] { return events(a.Verdicts(ctx, r)) })
 	many(mux, "trace", func(ctx context.Context, r TraceRequest) iter.Seq2[any, error] {
-		return func(yield func(any, error) bool) {
-			events, err := a.Trace(ctx, r)
-			for _, e := range events {
-				if !yield(e, nil) {
-					return
-				}
-			}
-			if err != nil {
-				yield(nil, err)
-			}
-		}
+		return events(a.Trace(ctx, r))
 	})
 	many(mux, "mailbox/list", func(ctx context.Context, r MailboxRequest) iter.Seq2[any, error] { return anySeq(a.Mailboxes(ctx, r)) })
 	mux.HandleFunc("POST /mailbox/import", a.serveImport)
@@ -127,6 +120,20 @@ func writeLines(w http.ResponseWriter, items iter.Seq2[any, error]) {
 	lines.Encode(struct {
 		Done bool `json:"done"`
 	}{true})
+}
+
+// events yields what a search of the trace found, then its error.
+func events(found []trace.Event, err error) iter.Seq2[any, error] {
+	return func(yield func(any, error) bool) {
+		for _, e := range found {
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
 }
 
 func anySeq[T any](items iter.Seq2[T, error]) iter.Seq2[any, error] {

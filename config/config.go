@@ -49,6 +49,10 @@ type Config struct {
 	TLSPolicy   TLSPolicy    `toml:"tls_policy"`
 	TLSRPT      TLSRPT       `toml:"tlsrpt"`
 	Tables      []Table      `toml:"table"`
+	Filter      Filter       `toml:"filter"`
+
+	Authenticate Authenticate `toml:"authenticate"`
+	FilterRules  []FilterRule `toml:"rule"`
 
 	lines map[string]int // of each key that the file sets
 }

@@ -245,6 +245,10 @@ func setNode(field reflect.Value, n *unstable.Node) error {
 		want = unstable.Bool
 	case field.Kind() == reflect.Int, field.Type() == reflect.TypeFor[Size]() && n.Kind == unstable.Integer:
 		want = unstable.Integer
+	case field.Type() == reflect.TypeFor[Points]() && n.Kind == unstable.Integer:
+		want = unstable.Integer
+	case field.Type() == reflect.TypeFor[Points]():
+		want = unstable.Float
 	}
 	if n.Kind != want || field.Kind() == reflect.Slice {
 		return fmt.Errorf("want %s", kindName(field.Type()))
@@ -387,6 +391,8 @@ func kindName(t reflect.Type) string {
 		return `a duration such as "5m"`
 	case t == reflect.TypeFor[Size]():
 		return `a size such as "50MiB"`
+	case t == reflect.TypeFor[Points]():
+		return "a number such as 2.5"
 	case t == reflect.TypeFor[Certificate]():
 		return `"self-signed" or { cert = "FILE", key = "FILE" }`
 	case t.Kind() == reflect.Slice:

@@ -85,7 +85,7 @@ func printed(v reflect.Value) string {
 		if err != nil {
 			return strconv.Quote(err.Error())
 		}
-		if strings.HasPrefix(string(text), "{") {
+		if _, number := v.Interface().(Points); number || strings.HasPrefix(string(text), "{") {
 			return string(text)
 		}
 		return strconv.Quote(string(text))

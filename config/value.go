@@ -80,6 +80,21 @@ func (z Size) MarshalText() ([]byte, error) {
 	return []byte("0"), nil
 }
 
+// UnmarshalText reads a number of points, as 2.5.
+func (p *Points) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || v < -maxPoints || v > maxPoints {
+		return fmt.Errorf("%q is no number of points from -%d to %d", text, maxPoints, maxPoints)
+	}
+	*p = Points(v)
+	return nil
+}
+
+// MarshalText prints p as a number.
+func (p Points) MarshalText() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(p), 'f', -1, 64), nil
+}
+
 // UnmarshalText reads the forms that are one word.
 func (c *Certificate) UnmarshalText(text []byte) error {
 	switch string(text) {

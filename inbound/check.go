@@ -31,13 +31,11 @@ type Report struct {
 
 // A Result is what one method of authentication said.
 type Result struct {
-	Method     string // of RFC 8601, or our own word
-	Result     string // "pass", "fail", "none", "temperror" …
-	Properties string // "policy.iprev=192.0.2.1", or empty
-	Comment    string // for people, in the header; or empty
-	Reason     string // one sentence for people: what was seen, and what it means
-	Header     bool   // it belongs into Authentication-Results
-	Quiet      bool   // it counts nothing: another of the same method says it all
+	Method string // of RFC 8601, or our own word
+	Result string // "pass", "fail", "none", "temperror" …
+	Reason string // one sentence for people: what was seen, and what it means
+	Info   string // as it stands in Authentication-Results: "spf=pass smtp.mailfrom=north.test"; empty: not there
+	Quiet  bool   // it counts nothing: another of the same method says it all
 }
 
 // checkTime bounds all checks of one message together; a name server that is silent costs no more.
@@ -129,7 +127,7 @@ func (c Iprev) Check(ctx context.Context, m *Message) Report {
 	if !m.direct() || o.IP.IsLoopback() && !c.Loopback {
 		return Report{} // no host of the Internet
 	}
-	r := Result{Method: "iprev", Properties: "policy.iprev=" + o.IP.String(), Header: true}
+	r := Result{Method: "iprev"}
 	name, err := o.Name, error(nil)
 	if name == "" {
 		name, err = c.Resolver.Iprev(ctx, o.IP)
@@ -145,6 +143,7 @@ func (c Iprev) Check(ctx context.Context, m *Message) Report {
 	default:
 		r.Result, r.Reason = "temperror", "the DNS did not tell the name of "+o.IP.String()
 	}
+	r.Info = "iprev=" + r.Result + " policy.iprev=" + o.IP.String()
 	return one(r)
 }
 
@@ -189,20 +188,13 @@ func isLiteralOf(literal string, ip netip.Addr) bool {
 func (m *Message) results(host string) []byte {
 	var b []byte
 	for _, r := range m.Results {
-		if !r.Header {
+		if r.Info == "" {
 			continue
 		}
 		if b == nil {
 			b = append(b, "Authentication-Results: "+host...)
 		}
-		b = append(b, ";\r\n\t"...)
-		b = append(b, r.Method+"="+r.Result...)
-		if r.Comment != "" {
-			b = append(b, " ("+r.Comment+")"...)
-		}
-		if r.Properties != "" {
-			b = append(b, " "+r.Properties...)
-		}
+		b = append(b, ";\r\n\t"+r.Info...)
 	}
 	if b == nil {
 		return nil

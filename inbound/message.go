@@ -55,11 +55,6 @@ func (m *Message) readHeader() error {
 	return nil
 }
 
-// Evidence is what was proven about a message.
-type Evidence struct {
-	Author mail.Address // of From, whose domain proved itself; zero: it did not
-}
-
 // headerOf returns the header section with its end, so that no body is parsed here.
 func headerOf(content []byte) []byte {
 	if end := bytes.Index(content, []byte("\r\n\r\n")); end >= 0 {

@@ -33,6 +33,7 @@ import (
 	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/directory"
 	"posthaste/dns"
+	"posthaste/filter/reputation"
 	"posthaste/helper"
 	"posthaste/kv"
 	"posthaste/popd"
@@ -92,7 +93,9 @@ type Node struct {
 	mtasts    *mtasts.Cache
 	tlsCounts *tlsrpt.Collector // nil where nobody is to be told
 	tlsInbox  *tlsrpt.Inbox
-	admin     *admin.Admin
+
+	reputation *reputation.Book
+	admin      *admin.Admin
 
 	reloading sync.Mutex // one reload at a time; held before mu
 	serving   *serving   // what Run runs; guarded by reloading, nil while Run does not serve
@@ -187,6 +190,7 @@ func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
 		Policy: queuePolicy(c), Limits: queueLimits(c),
 	})
 	n.locks = popd.NewLocks()
+	n.reputation = reputation.New(reputation.Config{KV: n.kv, Log: n.log})
 	n.mtasts = mtasts.New(mtasts.Config{Store: n.kv, Resolver: presentNames{n}, Dial: n.options.Dial, Log: n.log})
 	n.tlsInbox = tlsrpt.NewInbox(n.kv)
 	if c.TLSRPT.From != "" {
@@ -265,6 +269,7 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 	}
 	s.group.Go(func() error { return n.store.Run(ctx) })
 	s.group.Go(func() error { return n.mtasts.Run(ctx) })
+	s.group.Go(func() error { return n.reputation.Run(ctx) })
 	if n.tlsCounts != nil {
 		s.group.Go(func() error { return n.tlsCounts.Run(ctx) })
 	}

@@ -269,7 +269,7 @@ func (r tlsReader) Receive(ctx context.Context, content []byte, now time.Time) e
 func (p *plan) buildPolicies(context.Context) error {
 	n, c := p.node, p.cfg
 	cfg := inbound.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Directory: p.people, Local: p.local, Queue: n.queue,
-		Checks:   []inbound.Check{inbound.Iprev{Resolver: p.resolver, Loopback: n.options.InProcess}, inbound.Helo{Hostname: c.Hostname, Loopback: n.options.InProcess}},
+		Checks:   p.checks(),
 		Names:    p.resolver,
 		Rewriter: p.rewriter,
 		Trusted:  c.Relay.Networks, Relays: access.Relay{Domains: p.relayDomains}, Recipients: p.relayRecipients, Separator: separator(c),
@@ -278,6 +278,11 @@ func (p *plan) buildPolicies(context.Context) error {
 	if p.rules != nil {
 		cfg.Rules = p.rules
 	}
+	filtering, err := p.filtering()
+	if err != nil {
+		return err
+	}
+	cfg.Filtering = filtering
 	if c.TLSRPT.Receive != "" {
 		a, err := smtp.ParseAddress(strings.ToLower(c.TLSRPT.Receive))
 		if err != nil {

@@ -35,11 +35,11 @@ const (
 // contents are the rules about header and body.
 var contents = []contentRule{
 	{rule{"GTUBE", 1000, "The message holds the text by which filters are tested: it always counts as spam."}, seesGTUBE},
-	{rule{"FROM_MISSING", 2.0, "The message does not say who it is from."}, missing("From")},
-	{rule{"DATE_MISSING", 0.8, "The message has no date."}, missing("Date")},
-	{rule{"MESSAGE_ID_MISSING", 0.6, "The message has no Message-ID, which programs for mail give it."}, missing("Message-ID")},
-	{rule{"SUBJECT_MISSING", 0.4, "The message has no subject."}, missing("Subject")},
-	{rule{"TO_MISSING", 0.3, "The message does not say whom it is for."}, seesNoRecipients},
+	{rule{"FROM_MISSING", 1.0, "The message does not say who it is from."}, missing("From")},
+	{rule{"DATE_MISSING", 0.3, "The message has no date."}, missing("Date")},
+	{rule{"MESSAGE_ID_MISSING", 0.3, "The message has no Message-ID, which programs for mail give it."}, missing("Message-ID")},
+	{rule{"SUBJECT_MISSING", 0.2, "The message has no subject."}, missing("Subject")},
+	{rule{"TO_MISSING", 0.2, "The message does not say whom it is for."}, seesNoRecipients},
 	{rule{"FROM_INVALID", 1.5, "The author's address is none."}, seesBadFrom},
 	{rule{"FIELD_REPEATED", 1.0, "A field stands several times that may stand once: readers may see another than filters."}, seesRepeated},
 	{rule{"DATE_FUTURE", 1.2, "The message is dated in the future."}, seesFuture},

@@ -41,7 +41,7 @@ var results = map[string]rule{
 	"dmarc=pass":      {"DMARC_PASS", -0.5, "The author's domain is proven by SPF or DKIM."},
 	"dmarc=fail":      {"DMARC_FAIL", 1.5, "Neither SPF nor DKIM proves the author's domain, which asks to be checked."},
 	"dmarc=none":      {"DMARC_NONE", 0.1, "The author's domain does not say what to do with mail that does not prove itself."},
-	"dmarc=permerror": {"DMARC_BROKEN", 0.3, "The DMARC record of the author's domain, or the From field, is broken."},
+	"dmarc=permerror": {"DMARC_BROKEN", 0.2, "The DMARC record of the author's domain, or the From field, is broken."},
 	"dmarc=temperror": {"DMARC_UNKNOWN", 0, "DMARC could not be looked up. That is no evidence."},
 
 	"arc=pass": {"ARC_PASS", 0, "Those who passed the message on sealed what they found, and the seals hold."},

@@ -1,0 +1,35 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+
+	"posthaste/trace"
+)
+
+// A VerdictRequest asks what was decided about a message, and why.
+type VerdictRequest struct {
+	Key string `json:"key"` // a queue ID, a Message-ID, an address, or the id in a reply that refused
+}
+
+// maxVerdicts bounds what one question returns, the latest.
+const maxVerdicts = 100
+
+// Verdicts returns the events that tell of decisions about a message: verdicts of the filter, and what
+// was refused.
+func (a *Admin) Verdicts(ctx context.Context, r VerdictRequest) ([]trace.Event, error) {
+	if r.Key == "" {
+		return nil, fmt.Errorf("which message? name a queue ID, a Message-ID, an address, or the id in a reply")
+	}
+	story, err := a.cfg.Trace.Story(ctx, r.Key, 0)
+	if err != nil {
+		return nil, err
+	}
+	var found []trace.Event
+	for _, e := range story {
+		if e.Verdict != nil || !e.OK && (e.Step == trace.Check || e.Step == trace.Receive || e.Step == trace.Submit) {
+			found = append(found, e)
+		}
+	}
+	return found[max(0, len(found)-maxVerdicts):], nil
+}
