@@ -54,3 +54,13 @@ type broken struct{}
 func (broken) TXT(context.Context, string) (dns.Answer[string], error) {
 	return dns.Answer[string]{}, errBroken
 }
+
+// freshResolver remembers nothing, so that a test sees at once what it publishes.
+type freshResolver struct {
+	t   *testing.T
+	dns *dnstest.Server
+}
+
+func (f freshResolver) TXT(ctx context.Context, name string) (dns.Answer[string], error) {
+	return resolverOf(f.t, f.dns).TXT(ctx, name)
+}
