@@ -18,6 +18,7 @@ import (
 	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/directory"
 	"posthaste/mail"
+	"posthaste/mailauth/dkim"
 	"posthaste/queue"
 	"posthaste/smtp"
 	"posthaste/store"
@@ -31,8 +32,9 @@ type Config struct {
 	Store      *store.Store
 	Queue      *queue.Queue
 	Trace      *trace.Log
-	TLSReports *tlsrpt.Inbox // nil: none are taken
-	Quota      int64         // of accounts that name none, in bytes; 0 is no limit
+	TLSReports *tlsrpt.Inbox  // nil: none are taken
+	DKIM       *dkim.KeyStore // nil: nothing is signed
+	Quota      int64          // of accounts that name none, in bytes; 0 is no limit
 	Hostname   string
 	Log        *slog.Logger
 

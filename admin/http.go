@@ -45,6 +45,12 @@ func (a *Admin) Handler() http.Handler {
 	many(mux, "queue/rule/list", func(ctx context.Context, _ struct{}) iter.Seq2[any, error] { return anySeq(a.QueueRules(ctx)) })
 	many(mux, "tlsrpt/list", func(ctx context.Context, _ struct{}) iter.Seq2[any, error] { return anySeq(a.TLSReports(ctx)) })
 	one(mux, "tlsrpt/show", a.TLSReport)
+	for name, do := range map[string]func(context.Context, DKIMRequest) iter.Seq2[DKIMKey, error]{
+		"add": a.AddDKIM, "list": a.DKIMKeys, "rotate": a.RotateDKIM, "activate": a.ActivateDKIM, "delete": a.DeleteDKIM,
+	} {
+		many(mux, "dkim/"+name, func(ctx context.Context, r DKIMRequest) iter.Seq2[any, error] { return anySeq(do(ctx, r)) })
+	}
+	many(mux, "dkim/check", func(ctx context.Context, r DKIMRequest) iter.Seq2[any, error] { return anySeq(a.CheckDKIM(ctx, r)) })
 	none(mux, "reload", a.Reload)
 	one(mux, "explain", a.Explain)
 	many(mux, "explain/message", func(ctx context.Context, r VerdictRequest) iter.Seq2[any, error] { return events(a.Verdicts(ctx, r)) })

@@ -19,6 +19,7 @@ import (
 //	stop             ends it
 //	crash            ends it by kill -9
 //	occupy           listens on a free port of 127.0.0.1, in $TAKEN
+//	publish FILE     adds the records of a zone file to the name server at @DNS@
 func TestCommandLine(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:             "testdata/cli",
@@ -29,6 +30,8 @@ func TestCommandLine(t *testing.T) {
 			"stop":   stopScript,
 			"crash":  crashScript,
 			"occupy": occupyScript,
+
+			"publish": publishScript,
 		},
 	})
 }
@@ -41,6 +44,9 @@ func setupScript(t *testing.T, env *testscript.Env) error {
 	env.Setenv("TESTPID", fmt.Sprint(os.Getpid()))
 	config := filepath.Join(env.WorkDir, "conf.toml")
 	if text, err := os.ReadFile(config); err == nil {
+		if text, err = startNames(env, text); err != nil {
+			return err
+		}
 		if err := os.WriteFile(config, bytes.ReplaceAll(text, []byte("@WORK@"), []byte(env.WorkDir)), 0o600); err != nil {
 			return err
 		}

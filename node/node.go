@@ -36,11 +36,13 @@ import (
 	"posthaste/filter/reputation"
 	"posthaste/helper"
 	"posthaste/kv"
+	"posthaste/mailauth/dkim"
 	"posthaste/popd"
 	"posthaste/queue"
 	"posthaste/smtp"
 	"posthaste/smtpd"
 	"posthaste/store"
+	"posthaste/submit"
 	"posthaste/trace"
 	"posthaste/wire"
 )
@@ -93,9 +95,10 @@ type Node struct {
 	mtasts    *mtasts.Cache
 	tlsCounts *tlsrpt.Collector // nil where nobody is to be told
 	tlsInbox  *tlsrpt.Inbox
+	dkim      *dkim.KeyStore
+	admin     *admin.Admin
 
 	reputation *reputation.Book
-	admin      *admin.Admin
 
 	reloading sync.Mutex // one reload at a time; held before mu
 	serving   *serving   // what Run runs; guarded by reloading, nil while Run does not serve
@@ -185,9 +188,10 @@ func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	n.dkim = dkim.NewKeyStore(dkim.StoreConfig{Store: n.kv, Resolver: presentNames{n}, Log: n.log})
 	n.queue = queue.New(queue.Config{
 		KV: n.kv, Blobs: n.blobs, Hostname: c.Hostname, Node: n.number, Lease: n.lease, Log: n.log, Trace: n.trace, Clock: n.options.Clock,
-		Policy: queuePolicy(c), Limits: queueLimits(c),
+		Policy: queuePolicy(c), Limits: queueLimits(c), Sign: n.signReport(c.Hostname, c.LocalDomain()),
 	})
 	n.locks = popd.NewLocks()
 	n.reputation = reputation.New(reputation.Config{KV: n.kv, Log: n.log})
@@ -199,10 +203,10 @@ func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
 			return &config.Error{File: n.options.File, Problems: []config.Problem{c.Problem("tlsrpt.from", "%v", err)}}
 		}
 		n.tlsCounts = tlsrpt.New(tlsrpt.Config{From: from, Contact: c.TLSRPT.Contact, Organization: c.TLSRPT.Organization,
-			Hostname: c.Hostname, Store: n.kv, Queue: n.queue, Resolver: presentNames{n}, Log: n.log})
+			Hostname: c.Hostname, Store: n.kv, Queue: submit.Signed{Queue: n.queue, Signer: n.dkim}, Resolver: presentNames{n}, Log: n.log})
 	}
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
-		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, Log: n.log,
+		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, DKIM: n.dkim, Log: n.log,
 		Reload: n.Reload, Explain: n.explain})
 	return nil
 }
@@ -270,6 +274,7 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 	s.group.Go(func() error { return n.store.Run(ctx) })
 	s.group.Go(func() error { return n.mtasts.Run(ctx) })
 	s.group.Go(func() error { return n.reputation.Run(ctx) })
+	s.group.Go(func() error { return n.dkim.Run(ctx) })
 	if n.tlsCounts != nil {
 		s.group.Go(func() error { return n.tlsCounts.Run(ctx) })
 	}

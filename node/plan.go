@@ -295,6 +295,6 @@ func (p *plan) buildPolicies(context.Context) error {
 	}
 	p.inbound = inbound.New(cfg)
 	p.submit = submit.New(submit.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Owners: p.people, Queue: n.queue,
-		Directory: p.people, Local: p.local, Rewriter: p.rewriter, MaxRecipients: c.SMTP.MaxRecipients})
+		Directory: p.people, Local: p.local, Rewriter: p.rewriter, Signer: n.dkim, MaxRecipients: c.SMTP.MaxRecipients})
 	return nil
 }

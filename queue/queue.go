@@ -67,6 +67,9 @@ type Config struct {
 	// Lease is how long another node waits before it takes over the shards of a dead one. 0 means
 	// that no other node can reach KV: leases are then taken once and need no upkeep.
 	Lease time.Duration
+	// Sign, where set, returns a report of ours with signatures, or as it is where it cannot be signed: a
+	// report is never lost to that.
+	Sign func(ctx context.Context, report []byte) []byte
 	// Clock tells the time of the wall, which may jump; default [time.Now].
 	Clock func() time.Time
 	Limits
@@ -94,7 +97,8 @@ type Queue struct {
 	log        *slog.Logger
 	trace      trace.Recorder
 	settings   atomic.Pointer[settings]
-	clock      func() time.Time // of the wall; tests make it jump
+	clock      func() time.Time                     // of the wall; tests make it jump
+	sign       func(context.Context, []byte) []byte // of Config.Sign; nil where there is none
 	lease      time.Duration
 	cache      *cache
 	rulebook   rulebook
@@ -106,7 +110,7 @@ type Queue struct {
 func New(cfg Config) *Queue {
 	q := &Queue{
 		kv: cfg.KV, blobs: cfg.Blobs, host: cfg.Hostname, node: cfg.Node,
-		log: cfg.Log, trace: cfg.Trace, lease: cfg.Lease, clock: cfg.Clock,
+		log: cfg.Log, trace: cfg.Trace, lease: cfg.Lease, clock: cfg.Clock, sign: cfg.Sign,
 	}
 	q.settings.Store(newSettings(cfg.Policy, cfg.Limits, cfg.Shaping))
 	if q.log == nil {

@@ -77,6 +77,9 @@ func (q *Queue) writeReport(ctx context.Context, ch *change) error {
 	r.content = content
 	r.id = q.newIDIn(shardOf(e.ID))
 	ch.report, ch.content = newEntry(r.envelope(), ch.at), r.write()
+	if q.sign != nil {
+		ch.content = q.sign(ctx, ch.content)
+	}
 	ch.report.Size = int64(len(ch.content))
 	if ch.packed, err = q.pack(context.WithoutCancel(ctx), ch.report, ch.content); err != nil {
 		ch.report = nil

@@ -43,7 +43,7 @@ func (l Local) Submit(ctx context.Context, user mail.Address, origin string, env
 		return err
 	}
 	env.TLSOptional = !env.RequireTLS && message.TLSOptional(h)
-	env, groomed, err := s.rewrite(ctx, env, mail.Bytes(s.groom(who, env, h, content.Bytes())))
+	env, groomed, err := s.finish(ctx, env, mail.Bytes(s.groom(who, env, h, content.Bytes())))
 	if err != nil {
 		return err
 	}

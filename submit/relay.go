@@ -115,9 +115,9 @@ func divide(env mail.Envelope, fates []Fate) (plain mail.Envelope, held map[stri
 	return plain, held
 }
 
-// put rewrites a groomed message and queues it, on hold where there is a reason.
+// put rewrites and signs a groomed message and queues it, on hold where there is a reason.
 func (s *Submitter) put(ctx context.Context, env mail.Envelope, content mail.Content, hold string) (err error) {
-	if env, content, err = s.rewrite(ctx, env, content); err != nil {
+	if env, content, err = s.finish(ctx, env, content); err != nil {
 		return err
 	}
 	if hold != "" {
@@ -126,6 +126,15 @@ func (s *Submitter) put(ctx context.Context, env mail.Envelope, content mail.Con
 	}
 	_, err = s.cfg.Queue.Put(ctx, env, content)
 	return err
+}
+
+// finish does what is left to do with a groomed message: it rewrites it and signs it.
+func (s *Submitter) finish(ctx context.Context, env mail.Envelope, content mail.Content) (mail.Envelope, mail.Content, error) {
+	env, content, err := s.rewrite(ctx, env, content)
+	if err == nil {
+		content, err = sign(ctx, s.cfg.Signer, env, content)
+	}
+	return env, content, err
 }
 
 // rewrite changes addresses by the rules of the site.

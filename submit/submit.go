@@ -9,10 +9,10 @@
 //
 // [Submitter.Relay] is for machines that may send to anybody, in any name; [Local] for users of the
 // system. Local recipients that cannot get mail are refused by [Submitter.CheckRecipient]. After
-// grooming, the rules of the site rewrite addresses.
+// grooming, the rules of the site rewrite addresses; then the domain of the author signs, if it has keys.
 //
 // Submit returns success only after the queue has the message. It does not limit how much an account
-// sends over time and does not sign.
+// sends over time. Keys that cannot be read make a message wait (451), never go out unsigned.
 package submit
 
 import (
@@ -55,6 +55,7 @@ type Config struct {
 	Directory Resolver   // for CheckRecipient; nil: all are taken
 	Local     Recipients // likewise; nil: those that are ours are taken
 	Rewriter  Rewriter   // nil: addresses stay as they are
+	Signer    Signer     // nil: nothing is signed
 
 	MaxRecipients int
 	MaxHops       int
