@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"posthaste/directory"
@@ -98,34 +97,11 @@ func (p *Policy) see(ctx context.Context, m *Message, f *filter.Mail) []mail.Fin
 		}
 	}
 	found = append(found, p.spam.Content(f, m.Envelope.Received)...)
-	for _, r := range p.scan(ctx, f) {
+	for _, r := range filter.Ask(ctx, p.filtering.Engines, f, p.log) {
 		found = append(found, r.Findings...)
 		m.take(r)
 	}
 	return found
-}
-
-// scan asks all engines at the same time.
-func (p *Policy) scan(ctx context.Context, f *filter.Mail) []filter.Result {
-	results := make([]filter.Result, len(p.filtering.Engines))
-	ask := func(i int) {
-		e := p.filtering.Engines[i]
-		r, err := e.Scan(ctx, f)
-		if err != nil {
-			p.log.Warn("inbound: a filter gave no answer", "engine", e.Name(), "qid", string(f.Envelope.ID), "err", err)
-			r = filter.Silence(e.Name(), err)
-		}
-		results[i] = r
-	}
-	var asking sync.WaitGroup
-	for i := 1; i < len(results); i++ {
-		asking.Go(func() { ask(i) })
-	}
-	if len(results) > 0 {
-		ask(0)
-	}
-	asking.Wait()
-	return results
 }
 
 // take does what an engine asks for.

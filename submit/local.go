@@ -43,11 +43,18 @@ func (l Local) Submit(ctx context.Context, user mail.Address, origin string, env
 		return err
 	}
 	env.TLSOptional = !env.RequireTLS && message.TLSOptional(h)
-	env, groomed, err := s.finish(ctx, env, mail.Bytes(s.groom(who, env, h, content.Bytes())))
+	done, err := s.finish(ctx, env, mail.Bytes(s.groom(who, env, h, content.Bytes())))
 	if err != nil {
 		return err
 	}
-	_, err = l.Queue.PutOnce(ctx, origin, env, groomed)
+	switch {
+	case done.discard != "":
+		s.tellDiscarded(&done)
+		return nil
+	case done.hold != "": // nobody would find it: there is one entry for each origin, and it is not held
+		return mail.NewStatus(550, "5.7.1", "your message was not sent: %s", done.hold)
+	}
+	_, err = l.Queue.PutOnce(ctx, origin, done.env, done.content)
 	return err
 }
 

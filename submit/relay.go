@@ -1,6 +1,7 @@
 package submit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -116,25 +117,35 @@ func divide(env mail.Envelope, fates []Fate) (plain mail.Envelope, held map[stri
 }
 
 // put rewrites and signs a groomed message and queues it, on hold where there is a reason.
-func (s *Submitter) put(ctx context.Context, env mail.Envelope, content mail.Content, hold string) (err error) {
-	if env, content, err = s.finish(ctx, env, content); err != nil {
+func (s *Submitter) put(ctx context.Context, env mail.Envelope, content mail.Content, hold string) error {
+	done, err := s.finish(ctx, env, content)
+	if err != nil {
 		return err
 	}
-	if hold != "" {
-		_, err = s.cfg.Queue.PutHeld(ctx, env, content, hold)
-		return err
+	switch hold = cmp.Or(hold, done.hold); {
+	case done.discard != "":
+		s.tellDiscarded(&done)
+	case hold != "":
+		_, err = s.cfg.Queue.PutHeld(ctx, done.env, done.content, hold)
+	default:
+		_, err = s.cfg.Queue.Put(ctx, done.env, done.content)
 	}
-	_, err = s.cfg.Queue.Put(ctx, env, content)
 	return err
 }
 
-// finish does what is left to do with a groomed message: it rewrites it and signs it.
-func (s *Submitter) finish(ctx context.Context, env mail.Envelope, content mail.Content) (mail.Envelope, mail.Content, error) {
+// finish does what is left to do with a groomed message: rules of the site rewrite it, filters judge it,
+// and its author's domain signs it.
+func (s *Submitter) finish(ctx context.Context, env mail.Envelope, content mail.Content) (judged, error) {
 	env, content, err := s.rewrite(ctx, env, content)
-	if err == nil {
-		content, err = sign(ctx, s.cfg.Signer, env, content)
+	if err != nil {
+		return judged{}, err
 	}
-	return env, content, err
+	done, err := s.judge(ctx, env, content)
+	if err != nil || done.discard != "" {
+		return done, err
+	}
+	done.content, err = sign(ctx, s.cfg.Signer, done.env, done.content)
+	return done, err
 }
 
 // rewrite changes addresses by the rules of the site.

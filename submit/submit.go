@@ -56,6 +56,7 @@ type Config struct {
 	Local     Recipients // likewise; nil: those that are ours are taken
 	Rewriter  Rewriter   // nil: addresses stay as they are
 	Signer    Signer     // nil: nothing is signed
+	Filtering Filtering  // what judges mail before it is taken; the zero one judges nothing
 
 	MaxRecipients int
 	MaxHops       int
