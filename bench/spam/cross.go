@@ -1,0 +1,110 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"posthaste/filter/spam/classifier"
+	"posthaste/kv/memkv"
+)
+
+// A judged is a letter with its probability of being spam.
+type judged struct {
+	letter
+	spam float64
+}
+
+// logit spreads what is near 0 and 1.
+func (j judged) logit() float64 { return math.Log(j.spam / (1 - j.spam)) }
+
+// cross prints what ten-fold cross-validation says, by time and by sender.
+func cross(dir string) error {
+	letters, err := training(dir)
+	if err != nil {
+		return err
+	}
+	foldings := []struct {
+		name string
+		of   func(letter) int
+	}{
+		{"by time", func(l letter) int { return l.block }},
+		{"by list or sender", func(l letter) int { return l.group }},
+	}
+	for _, seed := range []uint64{1, 2, 3, 0} {
+		for _, f := range foldings {
+			order := fmt.Sprintf("shuffled %d", seed)
+			if seed == 0 {
+				order = "ham, then spam"
+			}
+			results, err := validate(shuffled(letters, seed), f.of)
+			if err != nil {
+				return err
+			}
+			fmt.Printf("%-18s %-15s %s\n", f.name, order, summary(results))
+		}
+	}
+	return nil
+}
+
+func validate(letters []letter, fold func(letter) int) ([]judged, error) {
+	var results []judged
+	for k := range folds {
+		c := classifier.New(classifier.Config{KV: memkv.New()})
+		if err := learn(c, slices.DeleteFunc(slices.Clone(letters), func(l letter) bool { return fold(l) == k })); err != nil {
+			return nil, err
+		}
+		for _, l := range letters {
+			if fold(l) != k {
+				continue
+			}
+			o, err := c.Score(context.Background(), 0, l.tokens)
+			if err != nil {
+				return nil, err
+			}
+			results = append(results, judged{l, o.Spam})
+		}
+	}
+	return results, nil
+}
+
+// summary tells how much spam is missed where so many ham are taken for spam, and how good the
+// probabilities are.
+func summary(results []judged) string {
+	slices.SortFunc(results, func(a, b judged) int { return cmp.Compare(b.spam, a.spam) })
+	ham, spam := 0, 0
+	for _, r := range results {
+		if r.class == classifier.Spam {
+			spam++
+		} else {
+			ham++
+		}
+	}
+	falsePositives, caught, above := 0, 0, 0.0
+	text := ""
+	for _, r := range results {
+		if r.class == classifier.Spam {
+			caught++
+			above += float64(ham - falsePositives)
+			continue
+		}
+		switch falsePositives {
+		case 1, 2, 5, 12:
+			text += fmt.Sprintf("  %d: %.1f %% (%+.2f)", falsePositives, 100*float64(spam-caught)/float64(spam), r.logit())
+		}
+		falsePositives++
+	}
+	missed, wrong := 0, 0
+	for _, r := range results {
+		switch {
+		case r.class == classifier.Spam && r.spam < classifier.Threshold:
+			missed++
+		case r.class == classifier.Ham && r.spam >= classifier.Threshold:
+			wrong++
+		}
+	}
+	return fmt.Sprintf("1-AUC %.4f %%, missed at false positives%s; at the threshold %d of %d ham wrong, %.1f %% of spam missed",
+		100*(1-above/float64(ham)/float64(spam)), text, wrong, ham, 100*float64(missed)/float64(spam))
+}

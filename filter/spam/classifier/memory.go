@@ -1,0 +1,154 @@
+package classifier
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"posthaste/kv"
+	"posthaste/mail"
+)
+
+// Bounds on what is remembered of messages, for each model.
+const (
+	maxMemories = 20_000
+	keepDays    = 180
+)
+
+// A memoryKey names a message in one model's memory.
+type memoryKey [8]byte
+
+// remember returns the key of a message that an account taught.
+func remember(account mail.AccountID, key string) memoryKey {
+	h := sha256.New()
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(account)))
+	h.Write([]byte(key))
+	return memoryKey(h.Sum(nil))
+}
+
+// A memory is what was learned from one message. Class 0 is a message forgotten.
+type memory struct {
+	class   Class
+	counted bool   // it changed the model
+	step    int32  // that was added to the sum of each feature
+	day     uint32 // since 1970, of the lesson
+}
+
+func day(t time.Time) uint32 { return uint32(max(t.Unix(), 0) / (24 * 60 * 60)) }
+
+// change returns what a memory added to each of its slots, or with sign -1 what takes it back.
+func (l memory) change(sign int32) change {
+	if !l.counted {
+		return change{}
+	}
+	c := change{sum: sign * l.step}
+	if l.class == Ham {
+		c.ham = sign
+	} else {
+		c.spam = sign
+	}
+	return c
+}
+
+// lessonCount returns by how much the lessons of a slot grow when l teaches: a message counts once.
+func (l memory) lessonCount(class Class) (ham, spam int32) {
+	switch {
+	case l.counted:
+		return 0, 0
+	case class == Ham:
+		return 1, 0
+	}
+	return 0, 1
+}
+
+const memoryBytes = 10
+
+func (l memory) append(b []byte) []byte {
+	counted := byte(0)
+	if l.counted {
+		counted = 1
+	}
+	b = append(b, byte(l.class), counted)
+	b = binary.BigEndian.AppendUint32(b, uint32(l.step))
+	return binary.BigEndian.AppendUint32(b, l.day)
+}
+
+func parseMemory(b []byte) (memory, error) {
+	if len(b) != memoryBytes || b[0] != byte(Ham) && b[0] != byte(Spam) || b[1] > 1 {
+		return memory{}, fmt.Errorf("classifier: memory of a message: %w", kv.ErrCorrupt)
+	}
+	return memory{class: Class(b[0]), counted: b[1] == 1, step: int32(binary.BigEndian.Uint32(b[2:])), day: binary.BigEndian.Uint32(b[6:])}, nil
+}
+
+const memoryPrefix = "m/"
+
+func (k memoryKey) key() []byte { return append([]byte(memoryPrefix), k[:]...) }
+
+// readMemory reads what the store holds of a message.
+func (m *model) readMemory(ctx context.Context, id memoryKey) (found memory, err error) {
+	err = m.kv.View(ctx, m.partition, func(r kv.Reader) error {
+		b, err := r.Get(id.key())
+		if err == nil {
+			found, err = parseMemory(b)
+		}
+		return err
+	})
+	if errors.Is(err, kv.ErrNotFound) {
+		return memory{}, nil
+	}
+	if err != nil {
+		return memory{}, fmt.Errorf("classifier: read %s: %w", m.partition, err)
+	}
+	return found, nil
+}
+
+// sweep forgets the oldest memories beyond the bounds; what they taught stays.
+func sweep(tx kv.Txn, today uint32) error {
+	prefix := []byte(memoryPrefix)
+	perDay := make(map[uint32]int)
+	seq, errf := tx.Scan(prefix, kv.PrefixEnd(prefix), false)
+	for _, v := range seq {
+		if l, err := parseMemory(v); err == nil {
+			perDay[l.day]++
+		}
+	}
+	if err := errf(); err != nil {
+		return err
+	}
+	oldest, room := fitting(perDay, today)
+	var gone [][]byte
+	seq, errf = tx.Scan(prefix, kv.PrefixEnd(prefix), false)
+	for k, v := range seq {
+		l, err := parseMemory(v)
+		if err == nil && l.day == oldest {
+			room--
+		}
+		if err != nil || l.day < oldest || l.day == oldest && room < 0 {
+			gone = append(gone, append([]byte(nil), k...))
+		}
+	}
+	for _, k := range gone {
+		tx.Delete(k)
+	}
+	return errf()
+}
+
+// fitting returns the oldest day whose memories are kept, and how many of that day fit.
+func fitting(perDay map[uint32]int, today uint32) (oldest uint32, room int) {
+	room = maxMemories
+	for _, d := range slices.Backward(slices.Sorted(maps.Keys(perDay))) {
+		if d+keepDays < today {
+			return d + 1, 0
+		}
+		if perDay[d] >= room {
+			return d, room
+		}
+		room -= perDay[d]
+	}
+	return 0, room
+}
