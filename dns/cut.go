@@ -45,7 +45,7 @@ func (r *Resolver) cutAt(ctx context.Context, name string) cut {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
 		defer cancel()
 		c := r.fetchCut(ctx, name)
-		if c.err != nil {
+		if c.err != nil && !errors.Is(c.err, ErrUnreachable) {
 			c.expires = time.Now().Add(failureTTL)
 		}
 		r.cuts.put(name, c, cutBytes+len(name), c.expires, time.Now())

@@ -11,6 +11,13 @@
 // record of that type ([ErrNoData]). Every other error means that we do not know, which must never
 // bounce a message: ask later.
 //
+// When none of the servers answers anything, lookups do not wait for them: after three silent rounds, and a
+// question for the root that stays without reply too, they fail at once with [ErrUnreachable], but for one in a
+// second that finds out, within a second, whether a server is back. A reply of any kind counts as an answer,
+// SERVFAIL too, so a zone whose own servers are silent does not bring that about. Who cannot wait as long as
+// Config.Timeout gives a context that ends sooner: that ends the wait, not the lookup, whose answer stays for
+// the next to ask.
+//
 // Every answer, also that there is nothing, has a [Security]. A [Resolver.Validating] proves it by DNSSEC,
 // from the trust anchor of the root down (package dnssec), unless a server that we trust has done so. A
 // proof that fails is a [BogusError], one more thing that we do not know.
@@ -76,7 +83,7 @@ type Config struct {
 	// CacheEntries and CacheBytes bound the cache. Defaults: 20,000 answers, 16 MiB.
 	CacheEntries int
 	CacheBytes   int
-	// Log takes a Debug line per failed server. Default: silence.
+	// Log takes a Debug line per failed server, a Warn line when none answers any more. Default: silence.
 	Log *slog.Logger
 }
 
@@ -89,6 +96,7 @@ type Resolver struct {
 	log      *slog.Logger
 	cache    *cache[question, result]
 	flights  *singleflight.Group
+	breaker  *breaker
 	validate bool
 
 	anchors  dnssec.Anchors
@@ -116,6 +124,7 @@ func New(cfg Config) (*Resolver, error) {
 		log:      cfg.Log,
 		cache:    newCache[question, result](cfg.CacheEntries, cfg.CacheBytes),
 		flights:  new(singleflight.Group),
+		breaker:  new(breaker),
 		validate: cfg.Validate,
 		anchors:  anchors,
 		cuts:     newCache[string, cut](maxCuts, maxCutBytes),

@@ -107,7 +107,9 @@ func (r *Resolver) lookup(ctx context.Context, q question) (result, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
 		defer cancel()
 		res := r.fetch(ctx, q)
-		r.cache.put(q, res, cost(q, res), res.expires, time.Now())
+		if !errors.Is(res.err, ErrUnreachable) { // which ends for all names at once
+			r.cache.put(q, res, cost(q, res), res.expires, time.Now())
+		}
 		return res, nil
 	})
 	select {
@@ -154,20 +156,33 @@ func failure(err error, ttl time.Duration) result {
 
 // ask puts one question to the servers in turn, until one gives an answer or none is left.
 func (r *Resolver) ask(ctx context.Context, q question) (reply, error) {
+	if err := r.admit(ctx); err != nil {
+		return reply{}, err
+	}
 	var failures failed
 	for round := range rounds {
+		quiet := true // nobody replied in this round
 		for _, s := range r.servers {
 			rep, err := r.askServer(ctx, s, q, firstTry<<round)
 			if err == nil {
 				return rep, nil
 			}
+			quiet = quiet && silent(err)
 			r.log.Debug("name server failed", "server", s.address, "question", q.String(), "err", err)
 			if round == rounds-1 || ctx.Err() != nil {
 				failures = append(failures, fmt.Errorf("server %s: %w", s.address, err))
 			}
 			if ctx.Err() != nil {
-				return reply{}, failures
+				break
 			}
+		}
+		if quiet {
+			if err := r.suspect(ctx); err != nil {
+				return reply{}, err
+			}
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	return reply{}, failures

@@ -128,8 +128,9 @@ func (r *Resolver) exchangeWith(ctx context.Context, s server, q question, f fla
 		}
 		raw, err := r.exchange(ctx, network, s.address, query)
 		if err != nil {
-			return reply{}, fmt.Errorf("%s: %w", network, err)
+			return reply{}, &errSilent{network, err}
 		}
+		r.heard()
 		rep, err := parseReply(raw, id, q)
 		switch {
 		case errors.Is(err, errTruncated) && network == "udp":
