@@ -78,7 +78,10 @@ func TestWhatAMilterSaysBecomesAResult(t *testing.T) {
 		return data
 	}
 	done := appendPacket(nil, replyContinue)
-	address := func(s string) mail.Address { a, _, _ := strings.Cut(s, "@"); return mail.Address{Local: a, Domain: "north.test"} }
+	address := func(s string) mail.Address {
+		a, _, _ := strings.Cut(s, "@")
+		return mail.Address{Local: a, Domain: "north.test"}
+	}
 	from := mail.ReversePath{Address: address("x@north.test")}
 	for _, c := range []struct {
 		name    string
