@@ -53,6 +53,10 @@ type Config struct {
 
 	Authenticate Authenticate `toml:"authenticate"`
 	FilterRules  []FilterRule `toml:"rule"`
+	Milters     []Milter     `toml:"milter"`
+	Rspamds     []Rspamd     `toml:"rspamd"`
+	Spamds      []Spamd      `toml:"spamd"`
+	Hooks       []Hook       `toml:"hook"`
 
 	lines map[string]int // of each key that the file sets
 }
