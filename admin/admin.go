@@ -19,6 +19,7 @@ import (
 	"posthaste/directory"
 	"posthaste/mail"
 	"posthaste/mailauth/dkim"
+	"posthaste/quarantine"
 	"posthaste/queue"
 	"posthaste/smtp"
 	"posthaste/store"
@@ -34,7 +35,8 @@ type Config struct {
 	Trace      *trace.Log
 	TLSReports *tlsrpt.Inbox  // nil: none are taken
 	DKIM       *dkim.KeyStore // nil: nothing is signed
-	Quota      int64          // of accounts that name none, in bytes; 0 is no limit
+	Quarantine *quarantine.Quarantine
+	Quota      int64 // of accounts that name none, in bytes; 0 is no limit
 	Hostname   string
 	Log        *slog.Logger
 

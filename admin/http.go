@@ -51,6 +51,12 @@ func (a *Admin) Handler() http.Handler {
 		many(mux, "dkim/"+name, func(ctx context.Context, r DKIMRequest) iter.Seq2[any, error] { return anySeq(do(ctx, r)) })
 	}
 	many(mux, "dkim/check", func(ctx context.Context, r DKIMRequest) iter.Seq2[any, error] { return anySeq(a.CheckDKIM(ctx, r)) })
+	many(mux, "quarantine/list", func(ctx context.Context, r QuarantineRequest) iter.Seq2[any, error] {
+		return anySeq(a.QuarantineList(ctx, r))
+	})
+	one(mux, "quarantine/show", a.QuarantineShow)
+	none(mux, "quarantine/release", a.QuarantineRelease)
+	none(mux, "quarantine/delete", a.QuarantineDelete)
 	none(mux, "reload", a.Reload)
 	one(mux, "explain", a.Explain)
 	many(mux, "explain/message", func(ctx context.Context, r VerdictRequest) iter.Seq2[any, error] { return events(a.Verdicts(ctx, r)) })

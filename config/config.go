@@ -53,10 +53,11 @@ type Config struct {
 
 	Authenticate Authenticate `toml:"authenticate"`
 	FilterRules  []FilterRule `toml:"rule"`
-	Milters     []Milter     `toml:"milter"`
-	Rspamds     []Rspamd     `toml:"rspamd"`
-	Spamds      []Spamd      `toml:"spamd"`
-	Hooks       []Hook       `toml:"hook"`
+	Milters      []Milter     `toml:"milter"`
+	Rspamds      []Rspamd     `toml:"rspamd"`
+	Spamds       []Spamd      `toml:"spamd"`
+	Hooks        []Hook       `toml:"hook"`
+	Quarantine   Quarantine   `toml:"quarantine"`
 
 	lines map[string]int // of each key that the file sets
 }
@@ -147,7 +148,7 @@ type Trace struct {
 
 // A Listen is one listener.
 type Listen struct {
-	Service string `toml:"service" oneof:"mx submission submissions lmtp imap imaps pop3 pop3s" doc:"What is served: mx (mail from other hosts, usually :25), submission (:587), submissions (:465), lmtp, imap (:143), imaps (:993), pop3 (:110), pop3s (:995). Required."`
+	Service string `toml:"service" oneof:"mx submission submissions lmtp imap imaps pop3 pop3s http https" doc:"What is served: mx (mail from other hosts, usually :25), submission (:587), submissions (:465), lmtp, imap (:143), imaps (:993), pop3 (:110), pop3s (:995), http (:80, for labs and behind a proxy), https (:443). Required."`
 	Address string `toml:"address" doc:"host:port to listen on; :25 means every address. Required."`
 	Proxy   bool   `toml:"proxy" default:"false" doc:"Clients come through a load balancer of smtp.proxy_networks."`
 }

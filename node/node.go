@@ -33,10 +33,8 @@ import (
 	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/directory"
 	"posthaste/dns"
-	"posthaste/filter/reputation"
 	"posthaste/helper"
 	"posthaste/kv"
-	"posthaste/mailauth/dkim"
 	"posthaste/popd"
 	"posthaste/queue"
 	"posthaste/smtp"
@@ -95,10 +93,9 @@ type Node struct {
 	mtasts    *mtasts.Cache
 	tlsCounts *tlsrpt.Collector // nil where nobody is to be told
 	tlsInbox  *tlsrpt.Inbox
-	dkim      *dkim.KeyStore
 	admin     *admin.Admin
 
-	reputation *reputation.Book
+	trusting // what authenticates and judges mail
 
 	reloading sync.Mutex // one reload at a time; held before mu
 	serving   *serving   // what Run runs; guarded by reloading, nil while Run does not serve
@@ -188,13 +185,12 @@ func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	n.dkim = dkim.NewKeyStore(dkim.StoreConfig{Store: n.kv, Resolver: presentNames{n}, Log: n.log})
+	n.buildTrust(c)
 	n.queue = queue.New(queue.Config{
 		KV: n.kv, Blobs: n.blobs, Hostname: c.Hostname, Node: n.number, Lease: n.lease, Log: n.log, Trace: n.trace, Clock: n.options.Clock,
 		Policy: queuePolicy(c), Limits: queueLimits(c), Sign: n.signReport(c.Hostname, c.LocalDomain()),
 	})
 	n.locks = popd.NewLocks()
-	n.reputation = reputation.New(reputation.Config{KV: n.kv, Log: n.log})
 	n.mtasts = mtasts.New(mtasts.Config{Store: n.kv, Resolver: presentNames{n}, Dial: n.options.Dial, Log: n.log})
 	n.tlsInbox = tlsrpt.NewInbox(n.kv)
 	if c.TLSRPT.From != "" {
@@ -206,7 +202,7 @@ func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
 			Hostname: c.Hostname, Store: n.kv, Queue: submit.Signed{Queue: n.queue, Signer: n.dkim}, Resolver: presentNames{n}, Log: n.log})
 	}
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
-		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, DKIM: n.dkim, Log: n.log,
+		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, DKIM: n.dkim, Quarantine: n.quarantine, Log: n.log,
 		Reload: n.Reload, Explain: n.explain})
 	return nil
 }
@@ -273,8 +269,7 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 	}
 	s.group.Go(func() error { return n.store.Run(ctx) })
 	s.group.Go(func() error { return n.mtasts.Run(ctx) })
-	s.group.Go(func() error { return n.reputation.Run(ctx) })
-	s.group.Go(func() error { return n.dkim.Run(ctx) })
+	n.runTrust(ctx, s.group)
 	if n.tlsCounts != nil {
 		s.group.Go(func() error { return n.tlsCounts.Run(ctx) })
 	}

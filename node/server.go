@@ -72,6 +72,9 @@ func (n *Node) server(p *plan, l config.Listen) (server, error) {
 			MaxSessions: limits.Sessions, MaxPerIP: limits.SessionsPerIP, Exempt: limits.Exempt, Proxies: proxies,
 			Trace: n.trace, Log: n.log}), nil
 	}
+	if service == "http" {
+		return n.httpServer(p, implicit, proxies), nil
+	}
 	return nil, fmt.Errorf("node: service %q is none of this version", l.Service)
 }
 

@@ -30,6 +30,9 @@ const partitionPrefix = "account/"
 // queuePrefix begins the partitions of the queue, which refers to blobs too, by 'R' and their name.
 const queuePrefix = "queue/"
 
+// quarantinePrefix begins those of the quarantine, which does as the queue.
+const quarantinePrefix = "quarantine/"
+
 func partitionOf(id mail.AccountID) kv.Partition { return kv.Partition(partitionPrefix + id.String()) }
 
 func key64(first byte, n uint64) []byte {

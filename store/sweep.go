@@ -289,8 +289,8 @@ func oldDeliveries(r kv.Reader, start []byte, cutoff int64) (old [][]byte, next 
 	return old, next, errf()
 }
 
-// sweepBlobs deletes the blobs past their grace that neither an account refers to nor the queue, where
-// what an operator holds may lie for longer than that.
+// sweepBlobs deletes the blobs past their grace that no account refers to, nor the queue or the
+// quarantine, where what an operator holds may lie for longer than that.
 func (s *Store) sweepBlobs(ctx context.Context) error {
 	if s.cfg.Blobs == nil {
 		return nil
@@ -306,7 +306,7 @@ func (s *Store) sweepBlobs(ctx context.Context) error {
 	if err != nil || len(old) == 0 {
 		return err
 	}
-	for partitions, prefix := range map[string][]byte{partitionPrefix: {keyReference, 's'}, queuePrefix: {keyReference}} {
+	for partitions, prefix := range map[string][]byte{partitionPrefix: {keyReference, 's'}, queuePrefix: {keyReference}, quarantinePrefix: {keyReference}} {
 		if err = s.keepReferred(ctx, old, partitions, prefix); err != nil {
 			break
 		}

@@ -25,6 +25,8 @@ const (
 	Deliver Step = "deliver" // a recipient got an outcome
 	Report  Step = "report"  // a report (DSN) was made
 	Access  Step = "access"  // an owner logged in or read mail
+
+	Quarantine Step = "quarantine" // a message was put apart, released, deleted, or expired
 )
 
 // An Event is one step. Zero fields are left out.

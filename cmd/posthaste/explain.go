@@ -11,8 +11,8 @@ import (
 
 type explainCommands struct {
 	Message explainMessage `cmd:"" help:"Say what was decided about a message, by which rules, and what would have changed it."`
-	Rcpt  explainRcpt  `cmd:"" help:"Say what would become of mail for a recipient, and why."`
-	Reply explainReply `cmd:"" help:"Say what the answer of a mail system means, and what to do about it."`
+	Rcpt    explainRcpt    `cmd:"" help:"Say what would become of mail for a recipient, and why."`
+	Reply   explainReply   `cmd:"" help:"Say what the answer of a mail system means, and what to do about it."`
 }
 
 type explainReply struct {

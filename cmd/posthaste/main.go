@@ -31,12 +31,15 @@ type commands struct {
 	Mailbox mailboxCommand  `cmd:"" help:"Mailboxes of an account: list, import, export."`
 	Queue   queueCommands   `cmd:"" help:"Messages that wait for delivery."`
 	TLSRPT  tlsrptCommands  `cmd:"" name:"tlsrpt" help:"What other hosts report about TLS with our domains (RFC 8460)."`
-	DKIM    dkimCommands    `cmd:"" name:"dkim" help:"Keys that our domains sign mail with (RFC 6376)."`
 	Trace   traceCommand    `cmd:"" help:"What happened to a message, and why."`
 	Man     manCommand      `cmd:"" help:"Print the manual."`
 	Table   tableCommands   `cmd:"" help:"Lookup tables: test what they answer."`
 	Explain explainCommands `cmd:"" help:"Say why, in plain words."`
 	Version versionCommand  `cmd:"" help:"Print the version."`
+
+	DKIM dkimCommands `cmd:"" name:"dkim" help:"Keys that our domains sign mail with (RFC 6376)."`
+
+	Quarantine quarantineCommands `cmd:"" help:"Messages that are kept apart: list, show, release, delete."`
 
 	Sendmail   sendmailCommand   `cmd:"" passthrough:"" exit:"sysexits" help:"Submit a message as sendmail of other systems does. Also by a link named sendmail."`
 	Mailq      mailqCommand      `cmd:"" exit:"sysexits" help:"List the queue in the customary form. Also by a link named mailq."`

@@ -191,11 +191,11 @@ func (c *Classifier) mayTeachAll(own *model) bool {
 
 // Stats are what a model has learned.
 type Stats struct {
-	Ham     int64 `json:"ham"`     // messages
-	Spam    int64 `json:"spam"`    // messages
-	Used    int   `json:"used"`    // slots that hold anything
-	Slots   int   `json:"slots"`
-	Sure    bool  `json:"sure"` // it has learned enough for an opinion
+	Ham   int64 `json:"ham"`  // messages
+	Spam  int64 `json:"spam"` // messages
+	Used  int   `json:"used"` // slots that hold anything
+	Slots int   `json:"slots"`
+	Sure  bool  `json:"sure"` // it has learned enough for an opinion
 }
 
 // Stats returns those of an account's model, or with 0 those of the model for all.
