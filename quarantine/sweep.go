@@ -94,7 +94,7 @@ func (q *Quarantine) sweepAge(ctx context.Context, p kv.Partition) error {
 	for {
 		var due []held
 		err := q.cfg.KV.View(ctx, p, func(r kv.Reader) (err error) {
-			due, err = oldest(r, []byte{'l'}, append([]byte{'l'}, idAt(cutoff)...), batch)
+			due, err = oldest(r, []byte{'l'}, append([]byte{'l'}, idAt(cutoff.Add(time.Second))...), batch)
 			return err
 		})
 		if err != nil {
