@@ -63,7 +63,10 @@ func (d *digest) advice() string {
 
 // more says how many messages are not listed, or nothing.
 func (d *digest) more() string {
-	if n := d.total - len(d.list); n > 0 {
+	switch n := d.total - len(d.list); {
+	case n == 1:
+		return "One more is not listed here."
+	case n > 1:
 		return fmt.Sprintf("%d more are not listed here.", n)
 	}
 	return ""
