@@ -156,12 +156,16 @@ func authorOf(h message.Header) (name, address string) {
 	return "", ""
 }
 
-// short bounds a text for people and keeps it in one line.
+// short bounds a text for people, keeps it in one line and its letters in the order in which they stand:
+// what turns the direction of writing makes a program's name look like a document's.
 func short(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {
 			return ' '
+		}
+		if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return -1
 		}
 		return r
 	}, s)
