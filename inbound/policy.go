@@ -58,6 +58,10 @@ func (p *Policy) CheckRecipient(ctx context.Context, r Request) (Decision, error
 	if err != nil {
 		return d, err
 	}
+	if p.filtering.isTrap(to) {
+		d.Discard = "a trap: nobody writes to this address for good reason"
+		return d, nil
+	}
 	d.Answer, err = p.admit(ctx, r.Client, to)
 	return d, err
 }

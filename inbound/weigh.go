@@ -48,6 +48,27 @@ type Filtering struct {
 	Quarantine Quarantine // nil: what should go there is filed as junk
 	Greylist   Greylist   // nil: nobody is put off
 	Observers  []Observer
+
+	Traps   map[mail.Address]bool                     // by address, in lower case: whoever writes to them sends spam
+	Trapped func(ctx context.Context, content []byte) // learns what came for a trap
+}
+
+// isTrap tells whether an address is one that nobody writes to for good reason.
+func (f *Filtering) isTrap(a mail.Address) bool {
+	return len(f.Traps) > 0 && f.Traps[mail.Address{Local: strings.ToLower(a.Local), Domain: a.Domain}]
+}
+
+// trapped adds what it means that a message is for a trap too, and has it learned.
+func (p *Policy) trapped(ctx context.Context, m *Message) {
+	for _, r := range m.Envelope.Recipients {
+		if !p.filtering.isTrap(r.Address) {
+			continue
+		}
+		m.Findings = append(m.Findings, mail.Finding{Rule: "TRAP", Weight: 8, Evidence: r.Address.String(),
+			Meaning: "The message is also for an address that nobody writes to for good reason."})
+		p.filtering.Trapped(ctx, m.Content)
+		return
+	}
 }
 
 // weigh judges m for each recipient. The error is the answer that refuses it for all.
@@ -57,6 +78,7 @@ func (p *Policy) weigh(ctx context.Context, how Taking, m *Message) error {
 	}
 	began := time.Now()
 	f := m.forFilter()
+	p.trapped(ctx, m)
 	common := p.see(ctx, m, f)
 	accounts := p.accountsOf(ctx, m.Envelope.Recipients)
 	each := p.findPersonal(ctx, m, f, accounts)

@@ -65,8 +65,8 @@ func startBrowser(t *testing.T, hostname string) *browser {
 	return b
 }
 
-// message is one of either direction.
-type message struct {
+// packet is one of either direction.
+type packet struct {
 	ID     int             `json:"id,omitempty"`
 	Method string          `json:"method,omitempty"`
 	Params any             `json:"params,omitempty"`
@@ -83,7 +83,7 @@ type failure struct {
 func (b *browser) call(method string, params, result any) {
 	b.t.Helper()
 	b.last++
-	text, err := json.Marshal(message{ID: b.last, Method: method, Params: params, Sess: b.session})
+	text, err := json.Marshal(packet{ID: b.last, Method: method, Params: params, Sess: b.session})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func (b *browser) call(method string, params, result any) {
 		b.t.Errorf("chromium: %s: %v", method, err)
 		return
 	}
-	m := b.until(func(m message) bool { return m.ID == b.last })
+	m := b.until(func(m packet) bool { return m.ID == b.last })
 	if m.Error != nil {
 		b.t.Errorf("chromium: %s: %s", method, m.Error.Message)
 		return
@@ -105,15 +105,15 @@ func (b *browser) call(method string, params, result any) {
 }
 
 // until reads messages up to one.
-func (b *browser) until(wanted func(message) bool) message {
+func (b *browser) until(wanted func(packet) bool) packet {
 	b.t.Helper()
 	for {
 		text, err := b.from.ReadBytes(0)
 		if err != nil {
 			b.t.Errorf("chromium has gone: %v", err)
-			return message{}
+			return packet{}
 		}
-		var m message
+		var m packet
 		if err := json.Unmarshal(text[:len(text)-1], &m); err != nil {
 			b.t.Errorf("chromium: %v", err)
 		}
@@ -126,7 +126,7 @@ func (b *browser) until(wanted func(message) bool) message {
 // loaded waits until a page is there.
 func (b *browser) loaded() {
 	b.t.Helper()
-	b.until(func(m message) bool { return m.Method == "Page.loadEventFired" })
+	b.until(func(m packet) bool { return m.Method == "Page.loadEventFired" })
 }
 
 // open goes to an address as a click on a link does.

@@ -1,12 +1,18 @@
 package node
 
 import (
+	"context"
 	"fmt"
+	"strings"
 
+	"posthaste/filter"
 	"posthaste/filter/spam"
 	"posthaste/inbound"
+	"posthaste/mail"
 	"posthaste/mailauth/arc"
 	"posthaste/mailauth/dkim"
+	"posthaste/smtp"
+	"posthaste/submit"
 )
 
 // checks returns what authenticates mail of others. What asks the DNS runs at the same time.
@@ -38,8 +44,54 @@ func (p *plan) filtering() (inbound.Filtering, error) {
 	if f.Rules, err = p.spamRules(f.Thresholds); err != nil {
 		return f, err
 	}
-	f.Observers = append(f.Observers, inbound.Reputed{Book: p.node.reputation})
-	return f, nil
+	n := p.node
+	f.Quarantine = keeping{n.quarantine}
+	f.Observers = append(f.Observers, inbound.Reputed{Book: n.reputation})
+	if f.Engines, err = p.engines(false); err != nil {
+		return f, err
+	}
+	if c.Filter.Enabled {
+		f.Personal = append(f.Personal, reading{n.classifier, n.log}, familiar{n.quarantine, n.log})
+	}
+	return f, p.addTraps(&f)
+}
+
+// engines returns what looks at content beside the rules, of mail of others or of that of our users.
+func (p *plan) engines(outgoing bool) ([]filter.Engine, error) {
+	return remoteEngines(p.cfg, outgoing, p.node.log)
+}
+
+// addTraps adds the addresses that nobody writes to for good reason.
+func (p *plan) addTraps(f *inbound.Filtering) error {
+	var problems problems
+	f.Traps = make(map[mail.Address]bool, len(p.cfg.Filter.Traps))
+	for _, text := range p.cfg.Filter.Traps {
+		a, err := smtp.ParseAddress(strings.ToLower(text))
+		problems.add(p.cfg, "filter.traps", err)
+		f.Traps[a] = true
+	}
+	f.Trapped = func(ctx context.Context, content []byte) {
+		if err := p.node.learner.Learn(ctx, 0, content, true); err != nil {
+			p.node.log.Warn("mail for a trap was not learned", "err", err)
+		}
+	}
+	return problems.err(p.node.options.File)
+}
+
+// submitFiltering returns what judges mail of our own users.
+func (p *plan) submitFiltering() (submit.Filtering, error) {
+	c, n := p.cfg, p.node
+	f := submit.Filtering{Trace: n.trace, Log: n.log}
+	var thresholds spam.Thresholds
+	if c.Filter.Enabled {
+		thresholds = spam.Thresholds{Quarantine: float64(c.Filter.OutgoingHold), Reject: float64(c.Filter.OutgoingReject)}
+		f.Judges = append(f.Judges, reading{n.classifier, n.log})
+	}
+	var err error
+	if f.Rules, err = p.spamRules(thresholds); err == nil {
+		f.Engines, err = p.engines(true)
+	}
+	return f, err
 }
 
 // spamRules returns the rules of the configuration. All that is wrong comes at once.

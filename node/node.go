@@ -181,7 +181,8 @@ func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
 	n.directory = directory.New(n.kv, directory.Config{Separator: separator(c), DefaultDomain: c.LocalDomain()})
 	n.auth = auth.New(auth.Config{Directory: n.directory, Certificate: n.certificateOf})
 	n.guesses = &auth.Guesses{Exempt: c.Limits.Exempt}
-	n.store, err = store.New(store.Config{KV: n.kv, Blobs: n.blobs, Log: n.log, CacheBytes: 4 * int64(c.Store.Cache)})
+	n.buildLearning(c)
+	n.store, err = store.New(store.Config{KV: n.kv, Blobs: n.blobs, Log: n.log, CacheBytes: 4 * int64(c.Store.Cache), Refiled: n.learner.Refiled})
 	if err != nil {
 		return err
 	}
@@ -201,6 +202,7 @@ func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
 		n.tlsCounts = tlsrpt.New(tlsrpt.Config{From: from, Contact: c.TLSRPT.Contact, Organization: c.TLSRPT.Organization,
 			Hostname: c.Hostname, Store: n.kv, Queue: submit.Signed{Queue: n.queue, Signer: n.dkim}, Resolver: presentNames{n}, Log: n.log})
 	}
+	n.quarantine = n.newQuarantine(c)
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
 		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, DKIM: n.dkim, Quarantine: n.quarantine, Log: n.log,
 		Reload: n.Reload, Explain: n.explain})

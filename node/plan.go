@@ -294,7 +294,11 @@ func (p *plan) buildPolicies(context.Context) error {
 		cfg.Verifier = inbound.NewVerifier(inbound.VerifierConfig{KV: n.kv, Prober: p, Defer: c.Relay.Unverified == "defer", Log: n.log})
 	}
 	p.inbound = inbound.New(cfg)
+	outgoing, err := p.submitFiltering()
+	if err != nil {
+		return err
+	}
 	p.submit = submit.New(submit.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Owners: p.people, Queue: n.queue,
-		Directory: p.people, Local: p.local, Rewriter: p.rewriter, Signer: n.dkim, MaxRecipients: c.SMTP.MaxRecipients})
+		Directory: p.people, Local: p.local, Rewriter: p.rewriter, Signer: n.dkim, Filtering: outgoing, MaxRecipients: c.SMTP.MaxRecipients})
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 // newQuarantine makes the quarantine, which goes by the configuration in force.
 func (n *Node) newQuarantine(c *config.Config) *quarantine.Quarantine {
 	return quarantine.New(quarantine.Config{
-		KV: n.kv, Blobs: n.blobs, Queue: n.queue, Directory: presentPeople{n},
+		KV: n.kv, Blobs: n.blobs, Queue: n.queue, Directory: presentPeople{n}, Teacher: n.learner,
 		Secret:   func(ctx context.Context) ([]byte, error) { return n.directory.Secret(ctx, "quarantine") },
 		Policy:   n.quarantinePolicy,
 		Hostname: c.Hostname, From: mail.Address{Local: "postmaster", Domain: c.LocalDomain()},

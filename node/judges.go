@@ -1,0 +1,125 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"posthaste/filter"
+	"posthaste/filter/spam/classifier"
+	"posthaste/mail"
+	"posthaste/quarantine"
+)
+
+// keeping puts messages into the quarantine.
+type keeping struct{ quarantine *quarantine.Quarantine }
+
+// Keep makes content durable for the recipients of env.
+func (k keeping) Keep(ctx context.Context, env mail.Envelope, content []byte, v mail.Verdict) error {
+	_, err := k.quarantine.Put(ctx, quarantine.Item{Envelope: env, Recipients: env.Recipients, Content: content, Verdict: v})
+	return err
+}
+
+// reading judges by what readers took for junk before.
+type reading struct {
+	classifier *classifier.Classifier
+	log        *slog.Logger
+}
+
+// Personal returns what the classifier thinks of m for each of accounts.
+func (r reading) Personal(ctx context.Context, m *filter.Mail, _ mail.Address, accounts []mail.AccountID) [][]mail.Finding {
+	tokens := r.classifier.Tokenize(m.Message)
+	known := make(map[mail.AccountID][]mail.Finding, 1)
+	each := make([][]mail.Finding, len(accounts))
+	for i, account := range accounts {
+		found, ok := known[account]
+		if !ok {
+			found = r.find(ctx, account, tokens)
+			known[account] = found
+		}
+		each[i] = found
+	}
+	return each
+}
+
+// Outgoing returns what it thinks of mail of our own users.
+func (r reading) Outgoing(ctx context.Context, m *filter.Mail, account mail.AccountID) []mail.Finding {
+	return r.find(ctx, 0, r.classifier.Tokenize(m.Message))
+}
+
+func (r reading) find(ctx context.Context, account mail.AccountID, tokens *classifier.Tokens) []mail.Finding {
+	o, err := r.classifier.Score(ctx, account, tokens)
+	if err != nil {
+		r.log.Warn("the spam classifier cannot read what it learned", "account", account, "err", err)
+	}
+	weight := certainty(o.Spam)
+	if !o.Sure || weight == 0 {
+		return nil
+	}
+	f := mail.Finding{Rule: "WORDS_SPAM", Weight: weight, Meaning: "The message reads like mail that readers took for junk."}
+	words := o.For
+	if weight < 0 {
+		f.Rule, f.Meaning, words = "WORDS_HAM", "The message reads like mail that readers wanted.", o.Against
+	}
+	f.Evidence = fmt.Sprintf("%.1f %% spam", 100*o.Spam)
+	if text := wordsText(words); text != "" {
+		f.Evidence += ": " + text
+	}
+	return []mail.Finding{f}
+}
+
+func wordsText(words []classifier.Word) string {
+	texts := make([]string, len(words))
+	for i, w := range words {
+		texts[i] = w.Text
+	}
+	return strings.Join(texts, ", ")
+}
+
+// certainties are the points that a probability counts; between them it is interpolated. The classifier
+// alone makes junk when it is very sure, and never refuses.
+var certainties = [...]struct{ spam, points float64 }{
+	{0, -3}, {0.01, -2.5}, {0.1, -1.5}, {0.3, -0.5}, {0.45, 0}, {0.55, 0}, {0.8, 2}, {0.95, 4}, {0.99, 5.2}, {1, 6},
+}
+
+func certainty(spam float64) float64 {
+	for i := 1; i < len(certainties); i++ {
+		a, b := certainties[i-1], certainties[i]
+		if spam <= b.spam {
+			return a.points + (b.points-a.points)*(spam-a.spam)/(b.spam-a.spam)
+		}
+	}
+	return certainties[len(certainties)-1].points
+}
+
+// familiar judges by whom somebody said to trust.
+type familiar struct {
+	quarantine *quarantine.Quarantine
+	log        *slog.Logger
+}
+
+// trustedWeight outweighs all that rules count, but nothing that a domain or a scanner asks for.
+const trustedWeight = -50
+
+// Personal finds whether each of accounts trusts the author, whose domain proved itself.
+func (f familiar) Personal(ctx context.Context, _ *filter.Mail, author mail.Address, accounts []mail.AccountID) [][]mail.Finding {
+	each := make([][]mail.Finding, len(accounts))
+	if author.IsZero() {
+		return each
+	}
+	for i, account := range accounts {
+		if account == 0 {
+			continue
+		}
+		trusted, err := f.quarantine.Trusted(ctx, quarantine.Owner(account, mail.Address{}), author.String())
+		if err != nil {
+			f.log.Warn("it is not known whom an account trusts", "account", account, "err", err)
+		}
+		if trusted {
+			each[i] = []mail.Finding{{Rule: "SENDER_TRUSTED", Weight: trustedWeight, Evidence: author.String(),
+				Meaning: "The recipient said that this author is to be trusted."}}
+		}
+	}
+	return each
+}
