@@ -44,7 +44,7 @@ func signedBy(t *testing.T, content string) string {
 }
 
 func TestWhoSigns(t *testing.T) {
-	keys, _ := keysFor(t, "north.test", "sales.test", "xn--grn-hoa.test")
+	keys, _ := keysFor(t, "north.test", "sales.test", "xn--grn-ioa.test")
 	for _, c := range []struct{ claim, sender, content, want string }{
 		{"the author's domain", "ann@north.test", "From: ann@sales.test\r\n\r\nx", "sales.test"},
 		{"the first author's", "ann@north.test", "From: a@sales.test, b@north.test\r\n\r\nx", "sales.test"},
@@ -53,7 +53,7 @@ func TestWhoSigns(t *testing.T) {
 		{"not a domain above the author's", "x@elsewhere.test", "From: a@sub.north.test\r\n\r\nx", ""},
 		{"the sender's where the author cannot be read", "ann@north.test", "From: ((\r\n\r\nx", "north.test"},
 		{"the author's with the null sender", "", "From: a@north.test\r\n\r\nx", "north.test"},
-		{"a domain in other letters", "", "From: a@grün.test\r\n\r\nx", "xn--grn-hoa.test"},
+		{"a domain in other letters", "", "From: a@grün.test\r\n\r\nx", "xn--grn-ioa.test"},
 		{"a domain in capitals", "", "From: a@NORTH.TEST\r\n\r\nx", "north.test"},
 		{"a member of a group", "", "From: us: a@north.test;\r\n\r\nx", "north.test"},
 	} {
