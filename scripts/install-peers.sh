@@ -22,6 +22,7 @@ done
 command -v perl >/dev/null && perl -MIO::Socket::SSL -MNet::SSLeay -e1 2>/dev/null || need libio-socket-ssl-perl libnet-ssleay-perl
 [ -e /etc/ssl/certs/ca-certificates.crt ] || need ca-certificates
 ls /usr/lib/*/sasl2/libplain.so >/dev/null 2>&1 || need libsasl2-modules
+[ -d /usr/lib/python3/dist-packages/dkim ] || need python3-dkim python3-nacl
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need postgresql
 
 if ! command -v apt-get >/dev/null 2>&1; then
@@ -100,4 +101,5 @@ unpack() {
 unpack postfix usr/lib/postfix/sbin/master postfix
 unpack exim usr/sbin/exim4 exim4-daemon-heavy exim4-base exim4-config
 unpack opensmtpd usr/sbin/smtpd opensmtpd
+unpack opendkim usr/sbin/opendkim opendkim
 exit 0

@@ -135,3 +135,54 @@ func TestOpendkimVerifiesWhatWeSign(t *testing.T) {
 		}
 	}
 }
+
+// added returns the DKIM-Signature field that opendkim says it would add.
+func added(out string) string {
+	_, field, ok := strings.Cut(out, "hname='DKIM-Signature' hvalue='")
+	if !ok {
+		return ""
+	}
+	field, _, _ = strings.Cut(field, "'\n")
+	return "DKIM-Signature: " + strings.ReplaceAll(field, "\n", "\r\n") + "\r\n"
+}
+
+func TestWeVerifyWhatOpendkimSigns(t *testing.T) {
+	_, records := signer(t)
+	v := NewVerifier(resolverFor(t, records))
+	dir := t.TempDir()
+	for i, content := range peerMessages {
+		for _, form := range forms {
+			key := testKeys()[0]
+			path := filepath.Join(dir, key.Selector)
+			if err := os.WriteFile(path, []byte(privateText(t, key)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out := opendkim(t, "Mode s\nDomain north.test\nSelector "+key.Selector+"\nKeyFile "+path+
+				"\nCanonicalization "+strings.Join(form, "/")+"\n", []byte(content))
+			field := added(out)
+			whole := []byte(field + content)
+			got := v.Verify(t.Context(), message.ParseHeader(whole), whole, farFuture)
+			if len(got) != 1 || got[0].Result != Pass {
+				t.Errorf("message %d, %s: %+v\n%s\n%s", i, form, got, out, field)
+			}
+		}
+	}
+}
+
+func TestMutationsAgreeWithOpendkim(t *testing.T) {
+	s, records := signer(t)
+	keys := peertest.WriteKeys(t, records)
+	v := NewVerifier(resolverFor(t, records))
+	rnd := rand.New(rand.NewPCG(5, 6))
+	for i := range 60 {
+		content := mutate(rnd, sign(t, &Signer{Domain: s.Domain, Keys: s.Keys[:1]}, peerMessages[i%len(peerMessages)]))
+		got := v.Verify(t.Context(), message.ParseHeader(content), content, now)
+		if len(got) != 1 || strings.Contains(got[0].Reason, "base64") { // opendkim reads past what is none
+			continue
+		}
+		out := opendkim(t, "Mode v\nTestPublicKeys "+keys+"\n", content)
+		if theirs := strings.Contains(out, "dkim=pass"); theirs != (got[0].Result == Pass) {
+			t.Errorf("mutation %d: we say %s, opendkim passes it: %v\n%s\n%q", i, got[0].Resinfo(), theirs, out, content)
+		}
+	}
+}
