@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"posthaste/mailauth/internal/sig"
 	"posthaste/message"
 )
 
@@ -67,4 +68,25 @@ func BenchmarkSign(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkVerifyWideHeader is the worst header: as many fields as are read at all, and 50 signatures that
+// each name as many as they may, all at the top, so that all of it is searched for each.
+func BenchmarkVerifyWideHeader(b *testing.B) {
+	_, records := signer(b)
+	var fields, names strings.Builder
+	names.WriteString("From")
+	for i := range sig.MaxNames - 1 {
+		fmt.Fprintf(&fields, "a%d:\r\n", i)
+		fmt.Fprintf(&names, ":a%d", i)
+	}
+	for range message.MaxFields - 1000 {
+		fields.WriteString("b:\r\n")
+	}
+	content := []byte(fields.String() + letter)
+	tags := "v=1; a=ed25519-sha256; d=north.test; s=e; bh=$BH; h=" + names.String()
+	for range 50 {
+		content = craft(b, testKeys()[1], tags, content)
+	}
+	benchVerify(b, records, content, MaxReported)
 }

@@ -120,7 +120,13 @@ func TestOwnValueIsTakenOut(t *testing.T) {
 }
 
 func TestFieldsArePickedFromTheBottom(t *testing.T) {
-	h := message.ParseHeader([]byte("A: 1\r\nB: 2\r\na: 3\r\njunk\r\nA: 4\r\n\r\n"))
+	few := "A: 1\r\nB: 2\r\na: 3\r\njunk\r\nA: 4\r\n\r\n"
+	testPicking(t, message.ParseHeader([]byte(few)))
+	testPicking(t, message.ParseHeader([]byte(strings.Repeat("X: y\r\n", fewFields)+few)))
+}
+
+func testPicking(t *testing.T, h message.Header) {
+	t.Helper()
 	for _, c := range []struct{ names, want string }{
 		{"A", "a:4"}, {"a:A", "a:4 a:3"}, {"A:b:A:A:A", "a:4 b:2 a:3 a:1"}, {"C", ""}, {"", ""}, {"B::B", "b:2"},
 	} {
