@@ -37,9 +37,7 @@ type commands struct {
 	Explain explainCommands `cmd:"" help:"Say why, in plain words."`
 	Version versionCommand  `cmd:"" help:"Print the version."`
 
-	DKIM dkimCommands `cmd:"" name:"dkim" help:"Keys that our domains sign mail with (RFC 6376)."`
-
-	Quarantine quarantineCommands `cmd:"" help:"Messages that are kept apart: list, show, release, delete."`
+	trustCommands
 
 	Sendmail   sendmailCommand   `cmd:"" passthrough:"" exit:"sysexits" help:"Submit a message as sendmail of other systems does. Also by a link named sendmail."`
 	Mailq      mailqCommand      `cmd:"" exit:"sysexits" help:"List the queue in the customary form. Also by a link named mailq."`
