@@ -17,6 +17,7 @@ import (
 	"posthaste/auth"
 	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/directory"
+	"posthaste/filter/dnsbl"
 	"posthaste/mail"
 	"posthaste/mailauth/dkim"
 	"posthaste/quarantine"
@@ -36,6 +37,7 @@ type Config struct {
 	TLSReports *tlsrpt.Inbox  // nil: none are taken
 	DKIM       *dkim.KeyStore // nil: nothing is signed
 	Quarantine *quarantine.Quarantine
+	DNSBL      *dnsbl.Lists
 	Quota      int64 // of accounts that name none, in bytes; 0 is no limit
 	Hostname   string
 	Log        *slog.Logger

@@ -57,6 +57,8 @@ func (a *Admin) Handler() http.Handler {
 	one(mux, "quarantine/show", a.QuarantineShow)
 	none(mux, "quarantine/release", a.QuarantineRelease)
 	none(mux, "quarantine/delete", a.QuarantineDelete)
+	many(mux, "dnsbl/list", func(ctx context.Context, _ struct{}) iter.Seq2[any, error] { return anySeq(a.DNSBLList(ctx)) })
+	one(mux, "dnsbl/check", a.DNSBLCheck)
 	none(mux, "reload", a.Reload)
 	one(mux, "explain", a.Explain)
 	many(mux, "explain/message", func(ctx context.Context, r VerdictRequest) iter.Seq2[any, error] { return events(a.Verdicts(ctx, r)) })

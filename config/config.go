@@ -49,6 +49,7 @@ type Config struct {
 	TLSPolicy   TLSPolicy    `toml:"tls_policy"`
 	TLSRPT      TLSRPT       `toml:"tlsrpt"`
 	Tables      []Table      `toml:"table"`
+	DNSBLs      []DNSBL      `toml:"dnsbl"`
 	Filter      Filter       `toml:"filter"`
 
 	Authenticate Authenticate `toml:"authenticate"`

@@ -204,7 +204,7 @@ func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
 	}
 	n.quarantine = n.newQuarantine(c)
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
-		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, DKIM: n.dkim, Quarantine: n.quarantine, Log: n.log,
+		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, DKIM: n.dkim, Quarantine: n.quarantine, DNSBL: n.dnsbl, Log: n.log,
 		Reload: n.Reload, Explain: n.explain})
 	return nil
 }

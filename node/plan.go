@@ -23,6 +23,7 @@ import (
 	"posthaste/directory"
 	"posthaste/directory/aliasmap"
 	"posthaste/dns"
+	"posthaste/filter/dnsbl"
 	"posthaste/inbound"
 	"posthaste/mail"
 	"posthaste/queue"
@@ -47,6 +48,7 @@ type plan struct {
 	tables     *table.Set
 	routes     *route.Router
 	shaping    queue.Shaping
+	lists      []dnsbl.Config
 	people     *directory.Layers
 	rewriter   *rewrite.Rewriter
 	aliasFiles []*aliasmap.File
@@ -70,7 +72,7 @@ type plan struct {
 // newPlan builds the plan of a configuration, with one use. All that is wrong comes at once.
 func (n *Node) newPlan(ctx context.Context, cfg *config.Config) (*plan, error) {
 	p, file := &plan{node: n, cfg: cfg, uses: 1}, n.options.File
-	err := together(file, p.buildNames(ctx), p.buildTables(ctx), p.buildShaping(ctx))
+	err := together(file, p.buildNames(ctx), p.buildTables(ctx), p.buildShaping(ctx), p.buildDNSBL(ctx))
 	if p.tables != nil {
 		err = together(file, err, p.buildPeople(ctx))
 	}
@@ -93,7 +95,7 @@ func (n *Node) openPlan(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	n.swap(p)
-	return n.queue.Configure(queuePolicy(cfg), queueLimits(cfg), p.shaping)
+	return errors.Join(n.dnsbl.Configure(p.lists), n.queue.Configure(queuePolicy(cfg), queueLimits(cfg), p.shaping))
 }
 
 // present returns the plan in force. Release it.

@@ -66,7 +66,7 @@ func (n *Node) reload(ctx context.Context, s *serving, cfg *config.Config) error
 		p.release()
 		return errors.Join(err, fresh.close())
 	}
-	if err := n.queue.Configure(queuePolicy(cfg), queueLimits(cfg), p.shaping); err != nil {
+	if err := errors.Join(n.queue.Configure(queuePolicy(cfg), queueLimits(cfg), p.shaping), n.dnsbl.Configure(p.lists)); err != nil {
 		p.release()
 		return errors.Join(err, fresh.close())
 	}

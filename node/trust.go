@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"posthaste/config"
+	"posthaste/filter/dnsbl"
 	"posthaste/filter/reputation"
 	"posthaste/filter/spam/classifier"
 	"posthaste/mail"
@@ -20,6 +21,7 @@ type trusting struct {
 	reputation *reputation.Book
 	classifier *classifier.Classifier
 	learner    *learner
+	dnsbl      *dnsbl.Lists
 	quarantine *quarantine.Quarantine
 }
 
@@ -42,6 +44,7 @@ func (n *Node) learns() bool {
 // buildTrust makes the rest.
 func (n *Node) buildTrust(c *config.Config) {
 	n.dkim = dkim.NewKeyStore(dkim.StoreConfig{Store: n.kv, Resolver: presentNames{n}, Log: n.log})
+	n.dnsbl = dnsbl.New(presentNames{n}, n.log)
 }
 
 // runTrust has it store what it learns, until ctx ends.
@@ -50,5 +53,6 @@ func (n *Node) runTrust(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.reputation.Run(ctx) })
 	g.Go(func() error { return n.classifier.Run(ctx) })
 	g.Go(func() error { return n.learner.Run(ctx) })
+	g.Go(func() error { return n.dnsbl.Run(ctx) })
 	g.Go(func() error { return n.quarantine.Run(ctx) })
 }

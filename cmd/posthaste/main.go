@@ -31,8 +31,6 @@ type commands struct {
 	Mailbox mailboxCommand  `cmd:"" help:"Mailboxes of an account: list, import, export."`
 	Queue   queueCommands   `cmd:"" help:"Messages that wait for delivery."`
 	TLSRPT  tlsrptCommands  `cmd:"" name:"tlsrpt" help:"What other hosts report about TLS with our domains (RFC 8460)."`
-	DKIM    dkimCommands    `cmd:"" name:"dkim" help:"Keys that our domains sign mail with (RFC 6376)."`
-	SPF     spfCommands     `cmd:"" name:"spf" help:"Sender policies of domains (RFC 7208): check them."`
 	Trace   traceCommand    `cmd:"" help:"What happened to a message, and why."`
 	Man     manCommand      `cmd:"" help:"Print the manual."`
 	Table   tableCommands   `cmd:"" help:"Lookup tables: test what they answer."`
@@ -40,6 +38,13 @@ type commands struct {
 	Version versionCommand  `cmd:"" help:"Print the version."`
 
 	trustCommands
+	SPF spfCommands `cmd:"" name:"spf" help:"Sender policies of domains (RFC 7208): check them."`
+
+	DNSBL dnsblCommands `cmd:"" name:"dnsbl" help:"Lists in the DNS that mail of others is looked up in."`
+
+	DKIM dkimCommands `cmd:"" name:"dkim" help:"Keys that our domains sign mail with (RFC 6376)."`
+
+	Quarantine quarantineCommands `cmd:"" help:"Messages that are kept apart: list, show, release, delete."`
 
 	Sendmail   sendmailCommand   `cmd:"" passthrough:"" exit:"sysexits" help:"Submit a message as sendmail of other systems does. Also by a link named sendmail."`
 	Mailq      mailqCommand      `cmd:"" exit:"sysexits" help:"List the queue in the customary form. Also by a link named mailq."`
