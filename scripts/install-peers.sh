@@ -20,6 +20,7 @@ for t in $tools; do
 done
 [ -e /usr/include/stdlib.h ] || need libc6-dev
 command -v perl >/dev/null && perl -MIO::Socket::SSL -MNet::SSLeay -e1 2>/dev/null || need libio-socket-ssl-perl libnet-ssleay-perl
+/usr/bin/python3 -c "import spf, dns.resolver" 2>/dev/null || need python3-spf python3-dnspython
 [ -e /etc/ssl/certs/ca-certificates.crt ] || need ca-certificates
 ls /usr/lib/*/sasl2/libplain.so >/dev/null 2>&1 || need libsasl2-modules
 [ -d /usr/lib/python3/dist-packages/dkim ] || need python3-dkim python3-nacl
