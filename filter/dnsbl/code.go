@@ -123,7 +123,10 @@ func (p Pattern) String() string {
 	return strings.Join(parts, ".")
 }
 
-// An answer of a list, judged.
+// MarshalText prints p as [Pattern.String] does.
+func (p Pattern) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// An answer is that of a list, judged.
 type answer struct {
 	codes   []Code // that match, each with the address that it matched in at
 	at      []netip.Addr

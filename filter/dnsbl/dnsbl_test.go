@@ -297,6 +297,7 @@ func TestALostResolverIsNotTheFaultOfLists(t *testing.T) {
 				t.Errorf("%s: %s (%s)", st.Name, st.State, st.Why)
 			}
 		}
+		time.Sleep(dns.DefaultTimeout) // virtual: lookups that nobody waits for any more end
 	})
 }
 
@@ -432,6 +433,47 @@ func TestReasonsOfListsAreTamed(t *testing.T) {
 	s.SetFault("9.100.51.198.bl.test", dnstest.Fault{Kind: dnstest.ServFail})
 	if _, err := l.Reason(t.Context(), Hit{query: "9.100.51.198.bl.test"}); err == nil || errors.Is(err, dns.ErrNotFound) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestListsThatStayKeepTheirState(t *testing.T) {
+	one, two := Config{Name: "one", Zone: "one.test", Weight: 1}, Config{Name: "two", Zone: "two.test"}
+	_, l := fixture(t, func(s *dnstest.Server) { good(s, "one.test", "two.test") }, one, two)
+	two.Weight = 5
+	if err := l.Configure([]Config{two, one}); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.Status(); got[0].State != Untested || got[1].State != On || got[1].Name != "one" {
+		t.Errorf("got %+v", got)
+	}
+	if err := l.Configure([]Config{{Name: "bad"}}); err == nil || len(l.Status()) != 2 {
+		t.Errorf("a mistake changed the lists: %v, %+v", err, l.Status())
+	}
+}
+
+// BenchmarkCheck asks five lists about a client and ten links; all answers are remembered.
+func BenchmarkCheck(b *testing.B) {
+	s := dnstest.New()
+	r, err := dns.New(dns.Config{Servers: []string{"192.0.2.53"}, Exchange: s.Exchange})
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := New(r, nil)
+	var configs []Config
+	for i := range 5 {
+		configs = append(configs, Config{Name: fmt.Sprint("l", i), Zone: fmt.Sprintf("l%d.test", i), Domains: i > 1, Test: Test{Off: true}})
+	}
+	if err := l.Configure(configs); err != nil {
+		b.Fatal(err)
+	}
+	subject := Subject{Client: stranger}
+	for i := range 10 {
+		subject.Names = append(subject.Names, Name{URL, fmt.Sprintf("www.n%d.example", i)})
+	}
+	for b.Loop() {
+		if r := l.Check(b.Context(), subject); len(r.Failed) > 0 {
+			b.Fatal(r)
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ func askTerm[K, T any](ctx context.Context, c *checking, kind string, key K,
 // note tells who listens what came of a term in the record of domain.
 func note(ctx context.Context, domain, format string, args ...any) {
 	if explain.On(ctx) {
-		explain.Note(ctx, printable(domain, maxTold), format, args...)
+		explain.Note(ctx, printable(domain, maxTold), "%s", printable(fmt.Sprintf(format, args...), maxRecordTold))
 	}
 }
 
@@ -58,5 +58,5 @@ func noteMatch(ctx context.Context, domain string, m *mechanism, matched bool, t
 	if m.target != nil && target != "" && target != m.target.String() {
 		words = "asks " + target + ", " + words
 	}
-	note(ctx, domain, "%s %s", printable(m.text, maxTold), printable(words, maxTold))
+	note(ctx, domain, "%s %s", m.text, words)
 }
