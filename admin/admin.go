@@ -15,9 +15,11 @@ import (
 	"strings"
 
 	"posthaste/auth"
+	"posthaste/auth/ban"
 	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/directory"
 	"posthaste/filter/dnsbl"
+	"posthaste/filter/greylist"
 	"posthaste/mail"
 	"posthaste/mailauth/dkim"
 	"posthaste/quarantine"
@@ -38,6 +40,8 @@ type Config struct {
 	DKIM       *dkim.KeyStore // nil: nothing is signed
 	Quarantine *quarantine.Quarantine
 	DNSBL      *dnsbl.Lists
+	Bans       *ban.Bans
+	Greylist   *greylist.Greylist
 	Quota      int64 // of accounts that name none, in bytes; 0 is no limit
 	Hostname   string
 	Log        *slog.Logger

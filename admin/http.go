@@ -59,6 +59,8 @@ func (a *Admin) Handler() http.Handler {
 	none(mux, "quarantine/delete", a.QuarantineDelete)
 	many(mux, "dnsbl/list", func(ctx context.Context, _ struct{}) iter.Seq2[any, error] { return anySeq(a.DNSBLList(ctx)) })
 	one(mux, "dnsbl/check", a.DNSBLCheck)
+	a.handleBans(mux)
+	one(mux, "expect", a.Expect)
 	none(mux, "reload", a.Reload)
 	one(mux, "explain", a.Explain)
 	many(mux, "explain/message", func(ctx context.Context, r VerdictRequest) iter.Seq2[any, error] { return events(a.Verdicts(ctx, r)) })

@@ -10,7 +10,7 @@
 // after any change of the credentials, whichever node made it, nor to who can read the memory.
 //
 // An error that is not [ErrCredentials] says nothing about the password: the client shall try again
-// later. Servers limit guessing with [Guesses], since they know where a client comes from.
+// later. Servers limit guessing with package ban, since they know where a client comes from.
 package auth
 
 import (

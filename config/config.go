@@ -32,6 +32,10 @@ type Config struct {
 	Trace   Trace    `toml:"trace"`
 	Listen  []Listen `toml:"listen"`
 
+	Ban      Ban      `toml:"ban"`
+	Outflow  Outflow  `toml:"outflow"`
+	Greylist Greylist `toml:"greylist"`
+
 	Route       Route        `toml:"route"`
 	Smarthosts  []Smarthost  `toml:"smarthost"`
 	Relay       Relay        `toml:"relay"`
@@ -132,13 +136,6 @@ type Queue struct {
 type Account struct {
 	Quota     Size   `toml:"quota" default:"0" doc:"Most bytes of mail in an account that has no quota of its own. 0: no limit."`
 	Separator string `toml:"separator" default:"+" doc:"Character between user and detail in an address: user+detail@domain reaches user@domain. Empty: none."`
-}
-
-// Limits hold strangers off.
-type Limits struct {
-	Exempt        []netip.Prefix `toml:"exempt" default:"127.0.0.0/8 ::1/128" doc:"Clients without delays, bans and rates. Never grants relaying."`
-	Sessions      int            `toml:"sessions" default:"20000" min:"10" max:"1000000" doc:"Most sessions at a time on one listener; more are told to come again later."`
-	SessionsPerIP int            `toml:"sessions_per_ip" default:"100" min:"1" max:"1000000" doc:"Most sessions at a time from one address, exempt ones apart."`
 }
 
 // Trace bounds the flight recorder.

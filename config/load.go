@@ -125,7 +125,7 @@ func (c *Config) TableNames() []string {
 	for _, names := range [][]string{
 		c.Route.Transports, c.Route.Senders, c.Relay.Domains, c.Relay.Recipients, c.Alias.Tables, c.Alias.Domains,
 		c.Rewrite.Canonical, c.Rewrite.SenderCanonical, c.Rewrite.RecipientCanonical, c.Rewrite.Generic,
-		c.Rewrite.RecipientBcc, c.Rewrite.SenderBcc, c.TLSPolicy.Tables,
+		c.Rewrite.RecipientBcc, c.Rewrite.SenderBcc, c.TLSPolicy.Tables, c.Outflow.Accounts,
 	} {
 		all = append(all, names...)
 	}

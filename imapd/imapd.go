@@ -25,7 +25,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"posthaste/auth"
+	"posthaste/auth/ban"
 	"posthaste/auth/sasl"
 	"posthaste/store"
 	"posthaste/trace"
@@ -38,7 +38,7 @@ const (
 	maxCommand        = 512 << 10        // bytes of a command with its literals, messages excepted
 	maxCommandNoLogin = 16 << 10         // the same before login
 	maxBadCommands    = 30               // commands that make no sense, in a row
-	maxLogins         = 5                // failed logins; see also auth.Guesses
+	maxLogins         = 5                // failed logins; see also package ban
 	loginTimeout      = 2 * time.Minute  // without a command, before login
 	idleTimeout       = 30 * time.Minute // without a command, after login (RFC 9051 section 5.4)
 	readTimeout       = 5 * time.Minute  // inside a command
@@ -71,7 +71,7 @@ type Config struct {
 	MaxPerIP    int   // sessions at once from one IPv4 address or IPv6 /64
 	Memory      int64 // bytes of messages being appended, in all sessions together
 
-	Guesses *auth.Guesses // shared by all servers that take logins, with Exempt; nil: made
+	Bans *ban.Bans // shared by all servers, with Exempt; nil: made
 
 	Proxies []netip.Prefix // who must begin with a PROXY header and is believed
 	Exempt  []netip.Prefix // no MaxPerIP
@@ -101,7 +101,8 @@ func New(cfg Config) (*Server, error) {
 	cfg.setDefaults()
 	srv := &Server{cfg: cfg, appends: semaphore.NewWeighted(cfg.Memory)}
 	srv.service = wire.Service{Name: "imapd", MaxSessions: cfg.MaxSessions, MaxPerIP: cfg.MaxPerIP, Exempt: cfg.Exempt,
-		Proxies: cfg.Proxies, DrainTime: cfg.DrainTime, Session: srv.session, Log: cfg.Log}
+		Proxies: cfg.Proxies, DrainTime: cfg.DrainTime, Session: srv.session, Log: cfg.Log,
+		Deny: func(ip netip.Addr) string { return cfg.Bans.Deny(ip, true) }}
 	if !cfg.ImplicitTLS {
 		srv.service.Refusal = func(why string) string { return "* BYE [UNAVAILABLE] " + why + "\r\n" }
 	}
@@ -114,7 +115,9 @@ func (cfg *Config) setDefaults() {
 	cfg.MaxPerIP = cmp.Or(cfg.MaxPerIP, DefaultMaxPerIP)
 	cfg.Memory = max(cmp.Or(cfg.Memory, DefaultMemory), cfg.MaxMessage)
 	cfg.DrainTime = cmp.Or(cfg.DrainTime, DefaultDrainTime)
-	cfg.Guesses = cmp.Or(cfg.Guesses, &auth.Guesses{Exempt: cfg.Exempt})
+	if cfg.Bans == nil {
+		cfg.Bans = ban.New(ban.Config{Exempt: cfg.Exempt})
+	}
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	if cfg.Trace == nil {
 		cfg.Trace = trace.Discard

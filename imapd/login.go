@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"posthaste/auth"
+	"posthaste/auth/ban"
 	"posthaste/auth/sasl"
 	"posthaste/imap"
 	"posthaste/wire"
@@ -83,14 +84,15 @@ func (s *session) login(ctx context.Context, cmd imap.Command) (answer, error) {
 	if !s.passwordsAllowed() {
 		return answer{}, no("PRIVACYREQUIRED", "use TLS first")
 	}
-	if err := s.mayGuess(); err != nil {
+	gate, err := s.gate()
+	if err != nil {
 		return answer{}, err
 	}
-	who, err := s.srv.cfg.Auth.Password(ctx, args.User, args.Password)
+	who, err := gate.Password(ctx, args.User, args.Password)
 	if err != nil {
-		return answer{}, s.loginFailed(ctx, "LOGIN "+args.User, err)
+		return answer{}, s.loginFailed(ctx, gate, "LOGIN "+args.User, err)
 	}
-	return s.loggedIn(who, "LOGIN"), nil
+	return s.loggedIn(gate, who, "LOGIN"), nil
 }
 
 // authenticate answers AUTHENTICATE (RFC 9051 section 6.2.2).
@@ -102,10 +104,11 @@ func (s *session) authenticate(ctx context.Context, cmd imap.Command) (answer, e
 		}
 		return answer{}, no("CANNOT", "that mechanism is not available")
 	}
-	if err := s.mayGuess(); err != nil {
+	gate, err := s.gate()
+	if err != nil {
 		return answer{}, err
 	}
-	exchange, err := sasl.New(args.Mechanism, s.srv.cfg.Auth, s.conn.TLS())
+	exchange, err := sasl.New(args.Mechanism, gate, s.conn.TLS())
 	if err != nil {
 		return answer{}, err
 	}
@@ -113,27 +116,29 @@ func (s *session) authenticate(ctx context.Context, cmd imap.Command) (answer, e
 	for {
 		challenge, done, err := exchange.Next(ctx, response)
 		if err != nil {
-			return answer{}, s.loginFailed(ctx, "AUTHENTICATE "+args.Mechanism, err)
+			return answer{}, s.loginFailed(ctx, gate, "AUTHENTICATE "+args.Mechanism, err)
 		}
 		if done && challenge == nil {
-			return s.loggedIn(exchange.Identity(), "AUTHENTICATE "+args.Mechanism), nil
+			return s.loggedIn(gate, exchange.Identity(), "AUTHENTICATE "+args.Mechanism), nil
 		}
 		if response, err = s.ask(challenge); err != nil {
 			return answer{}, err
 		}
 		if done { // the challenge was additional data, which IMAP has no other place for
-			return s.loggedIn(exchange.Identity(), "AUTHENTICATE "+args.Mechanism), nil
+			return s.loggedIn(gate, exchange.Identity(), "AUTHENTICATE "+args.Mechanism), nil
 		}
 	}
 }
 
-// mayGuess ends the session of a client whose network has failed too often, whatever the protocol.
-func (s *session) mayGuess() error {
-	if s.srv.cfg.Guesses.Allow(s.conn.RemoteAddr().Addr()) {
-		return nil
+// gate returns the client's way to log in. It ends the session of a client whose network is banned,
+// whatever the protocol was.
+func (s *session) gate() (*ban.Gate, error) {
+	gate := s.srv.cfg.Bans.Gate(s.srv.cfg.Auth, s.conn.RemoteAddr().Addr())
+	if err := gate.Open(); err != nil {
+		s.say("* BYE [UNAVAILABLE] " + err.Error() + "\r\n")
+		return nil, errEnd
 	}
-	s.say("* BYE [UNAVAILABLE] too many failed logins from your address, try again later\r\n")
-	return errEnd
+	return gate, nil
 }
 
 // ask sends a challenge and reads the response.
@@ -155,7 +160,8 @@ func (s *session) ask(challenge []byte) ([]byte, error) {
 }
 
 // loginFailed slows down who guesses, and ends the session at the bound.
-func (s *session) loginFailed(ctx context.Context, asked string, err error) error {
+func (s *session) loginFailed(ctx context.Context, gate *ban.Gate, asked string, err error) error {
+	var denied *ban.Denied
 	wrong := errors.Is(err, auth.ErrCredentials) || errors.Is(err, sasl.ErrAuthzid)
 	result := no("UNAVAILABLE", "logins do not work right now, try again later")
 	switch {
@@ -163,6 +169,8 @@ func (s *session) loginFailed(ctx context.Context, asked string, err error) erro
 		result = no("AUTHENTICATIONFAILED", "wrong login or password")
 	case errors.Is(err, sasl.ErrSyntax):
 		result = bad("%v", err)
+	case errors.As(err, &denied):
+		result = no("UNAVAILABLE", "%s", denied.Text)
 	case errors.Is(err, auth.ErrBusy):
 	default:
 		s.log.Error("imapd: a login could not be checked", "err", err)
@@ -172,7 +180,7 @@ func (s *session) loginFailed(ctx context.Context, asked string, err error) erro
 	if !wrong {
 		return result
 	}
-	s.srv.cfg.Guesses.Failed(ctx, s.conn.RemoteAddr().Addr(), s.logins)
+	gate.Failed(ctx, s.logins)
 	if s.logins++; s.logins < maxLogins {
 		return result
 	}
@@ -180,7 +188,8 @@ func (s *session) loginFailed(ctx context.Context, asked string, err error) erro
 	return errEnd
 }
 
-func (s *session) loggedIn(who auth.Identity, asked string) answer {
+func (s *session) loggedIn(gate *ban.Gate, who auth.Identity, asked string) answer {
+	gate.Passed(who)
 	s.who = who
 	s.account = s.srv.cfg.Store.Account(who.Account)
 	s.log = s.log.With("account", who.Account)

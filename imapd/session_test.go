@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"posthaste/auth"
+	"posthaste/auth/ban"
 )
 
 // readAll returns what the server says until it closes.
@@ -59,7 +59,7 @@ func TestGuessingIsSlowedDownAndEnds(t *testing.T) {
 		start := time.Now()
 		go io.WriteString(client, strings.Repeat("a LOGIN ann@north.test wrong\r\n", 2*maxLogins))
 		got := readAll(client)
-		want := (1<<maxLogins - 1) * auth.GuessDelay // each as long as all before and one
+		want := (1<<maxLogins - 1) * ban.GuessDelay // each as long as all before and one
 		if d := time.Since(start); d != want || strings.Count(got, "AUTHENTICATIONFAILED") != maxLogins-1 || !strings.Contains(got, "* BYE") {
 			t.Errorf("after %v: %q; want BYE after %v", d, got, want)
 		}
@@ -183,18 +183,18 @@ func TestGuessersAreTurnedAway(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, exempt := range []string{"192.0.2.0/24", "127.0.0.0/8"} {
-		guesses := &auth.Guesses{Exempt: []netip.Prefix{netip.MustParsePrefix(exempt)}}
-		for range auth.MaxGuesses {
-			guesses.Failed(over, netip.MustParseAddr("127.0.0.1"), 0) // over another protocol, say
+		bans := ban.New(ban.Config{Exempt: []netip.Prefix{netip.MustParsePrefix(exempt)}})
+		for range ban.DefaultRules.Limits[ban.WrongPassword] {
+			bans.Gate(nil, netip.MustParseAddr("127.0.0.1")).Failed(over, 0) // over another protocol, say
 		}
-		conn := dial(t, newSite(t, func(c *Config) { c.Guesses = guesses }).listen(t))
+		conn := dial(t, newSite(t, func(c *Config) { c.Bans = bans }).listen(t))
 		p := &peer{conn, bufio.NewReader(conn)}
-		p.expect(t, 0, "* OK *")
-		fmt.Fprintf(conn, "a LOGIN %s \"%s\"\r\n", testLogin, testPassword)
-		if exempt == "127.0.0.0/8" {
-			p.expect(t, 1, "a OK *")
+		if exempt != "127.0.0.0/8" {
+			p.expect(t, 0, "* BYE [UNAVAILABLE] too many failed logins *")
 			continue
 		}
-		p.expect(t, 1, "* BYE [UNAVAILABLE] too many failed logins *")
+		p.expect(t, 0, "* OK *")
+		fmt.Fprintf(conn, "a LOGIN %s \"%s\"\r\n", testLogin, testPassword)
+		p.expect(t, 1, "a OK *")
 	}
 }

@@ -25,6 +25,7 @@ import (
 
 	"posthaste/admin"
 	"posthaste/auth"
+	"posthaste/auth/ban"
 	"posthaste/blob"
 	"posthaste/cert"
 	"posthaste/config"
@@ -85,7 +86,8 @@ type Node struct {
 	blobs     blob.Store
 	directory *directory.Directory
 	auth      *auth.Auth
-	guesses   *auth.Guesses
+	bans      *ban.Bans
+	visitors  *smtpd.Visitors
 	store     *store.Store
 	trace     *trace.Log
 	queue     *queue.Queue
@@ -175,12 +177,17 @@ func (n *Node) openStore(ctx context.Context, cfg *config.Config) (err error) {
 }
 
 // buildParts makes what works on the store and is there once.
-func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
+func (n *Node) buildParts(ctx context.Context, c *config.Config) (err error) {
 	n.trace = trace.New(trace.Config{KV: n.kv, Node: c.Hostname, ID: n.number,
 		Keep: c.Trace.Keep.D(), Max: int64(c.Trace.Max), Log: n.log})
 	n.directory = directory.New(n.kv, directory.Config{Separator: separator(c), DefaultDomain: c.LocalDomain()})
 	n.auth = auth.New(auth.Config{Directory: n.directory, Certificate: n.certificateOf})
-	n.guesses = &auth.Guesses{Exempt: c.Limits.Exempt}
+	n.visitors = new(smtpd.Visitors)
+	if err = n.openBans(ctx, c); err != nil {
+		return err
+	}
+	n.openOutflow(c)
+	n.openGreylist(c)
 	n.buildLearning(c)
 	n.store, err = store.New(store.Config{KV: n.kv, Blobs: n.blobs, Log: n.log, CacheBytes: 4 * int64(c.Store.Cache), Refiled: n.learner.Refiled})
 	if err != nil {
@@ -204,7 +211,8 @@ func (n *Node) buildParts(_ context.Context, c *config.Config) (err error) {
 	}
 	n.quarantine = n.newQuarantine(c)
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
-		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, DKIM: n.dkim, Quarantine: n.quarantine, DNSBL: n.dnsbl, Log: n.log,
+		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, DKIM: n.dkim, Quarantine: n.quarantine,
+		DNSBL: n.dnsbl, Bans: n.bans, Greylist: n.greylist, Log: n.log,
 		Reload: n.Reload, Explain: n.explain})
 	return nil
 }
@@ -272,6 +280,7 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 	s.group.Go(func() error { return n.store.Run(ctx) })
 	s.group.Go(func() error { return n.mtasts.Run(ctx) })
 	n.runTrust(ctx, s.group)
+	s.group.Go(func() error { return n.bans.Run(ctx) })
 	if n.tlsCounts != nil {
 		s.group.Go(func() error { return n.tlsCounts.Run(ctx) })
 	}

@@ -166,6 +166,7 @@ func (p *plan) buildRules(problems *problems) {
 		}
 		p.rules, _ = access.New(cfg)
 	}
+	p.outflowAccounts = p.openTables("outflow.accounts", c.Outflow.Accounts, problems)
 	p.relayDomains = p.openTables("relay.domains", c.Relay.Domains, problems)
 	p.relayRecipients = p.openTables("relay.recipients", c.Relay.Recipients, problems)
 	p.tlsPolicies = p.openTables("tls_policy.tables", c.TLSPolicy.Tables, problems)

@@ -64,6 +64,7 @@ type plan struct {
 	srs             *srs.Rewriter // nil where forwarded mail keeps its sender
 	tlsPolicies     tlsPolicies
 	relayDomains    []table.Table
+	outflowAccounts []table.Table
 	relayRecipients []table.Table
 
 	uses int // who may still use it; guarded by Node.mu
@@ -301,6 +302,7 @@ func (p *plan) buildPolicies(context.Context) error {
 		return err
 	}
 	p.submit = submit.New(submit.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Owners: p.people, Queue: n.queue,
-		Directory: p.people, Local: p.local, Rewriter: p.rewriter, Signer: n.dkim, Filtering: outgoing, MaxRecipients: c.SMTP.MaxRecipients})
+		Directory: p.people, Local: p.local, Rewriter: p.rewriter, Signer: n.dkim, Filtering: outgoing,
+		Outflow: n.outflow, MaxRecipients: c.SMTP.MaxRecipients})
 	return nil
 }

@@ -128,7 +128,7 @@ func configuredFiles(cfg *config.Config, file string) []string {
 	if file != "" {
 		files = append(files, file)
 	}
-	files = append(files, cfg.Alias.Files...)
+	files = append(append(files, cfg.Alias.Files...), cfg.Ban.ASNTable)
 	for _, t := range cfg.Tables {
 		files = append(files, t.Password, t.CA)
 	}

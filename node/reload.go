@@ -56,6 +56,11 @@ func (n *Node) reload(ctx context.Context, s *serving, cfg *config.Config) error
 	if err != nil {
 		return err
 	}
+	systems, err := asnTable(cfg)
+	if err != nil {
+		p.release()
+		return err
+	}
 	fresh, err := n.open(cfg.Listen, s.listeners)
 	if err != nil {
 		p.release()
@@ -70,6 +75,8 @@ func (n *Node) reload(ctx context.Context, s *serving, cfg *config.Config) error
 		p.release()
 		return errors.Join(err, fresh.close())
 	}
+	n.outflow.Configure(outflowLimits(cfg))
+	n.bans.Configure(banRules(cfg), banExempt(cfg), systems)
 	n.swap(p).release()
 	n.serve(s, p, fresh, servers)
 	n.retire(s, cfg)
@@ -134,6 +141,7 @@ func restartNeeded(before, after *config.Config) error {
 		{"unix.trusted", before.Unix.Trusted, after.Unix.Trusted},
 		{"tlsrpt", before.TLSRPT, after.TLSRPT},
 		{"helper", before.Helper, after.Helper},
+		{"greylist", before.Greylist, after.Greylist},
 		{"limits.exempt", before.Limits.Exempt, after.Limits.Exempt},
 	} {
 		if !reflect.DeepEqual(s.before, s.now) {

@@ -61,13 +61,13 @@ func (n *Node) server(p *plan, l config.Listen) (server, error) {
 	case service == "lmtp":
 		return n.smtpServer(p, smtpd.LMTP, false, proxies), nil
 	case service == "imap":
-		return imapd.New(imapd.Config{Store: n.store, Auth: n.auth, Guesses: n.guesses,
+		return imapd.New(imapd.Config{Store: n.store, Auth: n.auth, Bans: n.bans,
 			TLS: p.tls, ImplicitTLS: implicit, PlaintextAuth: p.cfg.TLS.PlaintextAuth,
 			Hostname: p.cfg.Hostname, MaxMessage: int64(p.cfg.SMTP.MaxSize),
 			MaxSessions: limits.Sessions, MaxPerIP: limits.SessionsPerIP, Exempt: limits.Exempt, Proxies: proxies,
 			Trace: n.trace, Log: n.log})
 	case service == "pop3":
-		return popd.New(popd.Config{Store: n.store, Locks: n.locks, Auth: n.auth, Guesses: n.guesses,
+		return popd.New(popd.Config{Store: n.store, Locks: n.locks, Auth: n.auth, Bans: n.bans,
 			TLS: p.tls, ImplicitTLS: implicit, PlaintextAuth: p.cfg.TLS.PlaintextAuth, Hostname: p.cfg.Hostname,
 			MaxSessions: limits.Sessions, MaxPerIP: limits.SessionsPerIP, Exempt: limits.Exempt, Proxies: proxies,
 			Trace: n.trace, Log: n.log}), nil
@@ -86,7 +86,7 @@ func (n *Node) smtpServer(p *plan, mode smtpd.Mode, implicit bool, proxies []net
 		MaxSessions: p.cfg.Limits.Sessions, MaxPerIP: p.cfg.Limits.SessionsPerIP, Exempt: p.cfg.Limits.Exempt,
 		Proxies: proxies, XClients: p.cfg.SMTP.XClientHosts,
 		MaxMessages: p.cfg.SMTP.MaxMessages, MaxHold: p.cfg.SMTP.MaxHold.D(), MinDeliverBy: p.cfg.SMTP.MinDeliverBy.D(),
-		Trace: n.trace, Log: n.log,
+		Bans: n.bans, Visitors: n.visitors, Trace: n.trace, Log: n.log,
 	}
 	takes := incoming{p.inbound, p.submit, mode == smtpd.LMTP}
 	if p.cfg.SMTP.VRFY {
@@ -94,7 +94,7 @@ func (n *Node) smtpServer(p *plan, mode smtpd.Mode, implicit bool, proxies []net
 	}
 	switch mode {
 	case smtpd.Submission:
-		c.Auth, c.Guesses, c.PlaintextAuth = n.auth, n.guesses, p.cfg.TLS.PlaintextAuth
+		c.Auth, c.PlaintextAuth = n.auth, p.cfg.TLS.PlaintextAuth
 		users := submission{p.submit}
 		c.Senders, c.Recipients, c.Acceptor, c.Logins = users, users, users, logins{n.directory}
 	case smtpd.LMTP:
@@ -102,6 +102,7 @@ func (n *Node) smtpServer(p *plan, mode smtpd.Mode, implicit bool, proxies []net
 		c.Recipients, c.Acceptor = takes, takes
 	default:
 		c.Trusted = p.cfg.Relay.Networks
+		defend(&c, p.cfg)
 		c.Recipients, c.Acceptor = takes, takes
 		if p.cfg.SMTP.ETRN {
 			c.Flush = flusher{p.inbound, n.queue}

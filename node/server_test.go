@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"posthaste/admin"
-	"posthaste/auth"
+	"posthaste/auth/ban"
 	"posthaste/blob/memblob"
 	"posthaste/config"
 	"posthaste/dns/dnstest"
@@ -110,19 +110,15 @@ func TestPostmasterWithoutDomain(t *testing.T) {
 	}
 }
 
-func TestGuessesCountForAllServers(t *testing.T) {
+func TestBansHoldForAllServers(t *testing.T) {
 	n := startNode(t, func(c *config.Config) { c.Limits.Exempt = nil })
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	for range auth.MaxGuesses {
-		n.guesses.Failed(over, netip.MustParseAddr("127.0.0.1"), 0)
+	for range ban.DefaultRules.Limits[ban.WrongPassword] {
+		n.bans.Gate(n.auth, netip.MustParseAddr("127.0.0.1")).Failed(over, 0)
 	}
-	for service, login := range map[string]string{
-		"submission": "EHLO c.test\r\nAUTH PLAIN AGFubgBjb3JyZWN0IGhvcnNl\r\n",
-		"imap":       "a LOGIN ann \"" + password + "\"\r\n",
-		"pop3":       "USER ann\r\nPASS " + password + "\r\n",
-	} {
-		if got := talk(t, n, service, login, 0); !strings.HasSuffix(got, "too many failed logins from your address, try again later\r\n") {
+	for _, service := range []string{"mx", "submission", "imap", "pop3"} {
+		if got := talk(t, n, service, "", 1); !strings.Contains(got, "too many failed logins from your address, come back after ") {
 			t.Errorf("%s: %q", service, got)
 		}
 	}

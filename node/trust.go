@@ -6,7 +6,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"posthaste/config"
+	"posthaste/filter/correspondents"
 	"posthaste/filter/dnsbl"
+	"posthaste/filter/greylist"
+	"posthaste/filter/outflow"
 	"posthaste/filter/reputation"
 	"posthaste/filter/spam/classifier"
 	"posthaste/mail"
@@ -21,6 +24,9 @@ type trusting struct {
 	reputation *reputation.Book
 	classifier *classifier.Classifier
 	learner    *learner
+	book       *correspondents.Book
+	greylist   *greylist.Greylist
+	outflow    *outflow.Outflow
 	dnsbl      *dnsbl.Lists
 	quarantine *quarantine.Quarantine
 }
@@ -53,6 +59,9 @@ func (n *Node) runTrust(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.reputation.Run(ctx) })
 	g.Go(func() error { return n.classifier.Run(ctx) })
 	g.Go(func() error { return n.learner.Run(ctx) })
+	g.Go(func() error { return n.book.Run(ctx) })
+	g.Go(func() error { return n.greylist.Run(ctx) })
+	g.Go(func() error { return n.outflow.Run(ctx) })
 	g.Go(func() error { return n.dnsbl.Run(ctx) })
 	g.Go(func() error { return n.quarantine.Run(ctx) })
 }

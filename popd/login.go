@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"posthaste/auth"
+	"posthaste/auth/ban"
 	"posthaste/auth/sasl"
 	"posthaste/pop3"
 	"posthaste/store"
@@ -73,11 +74,12 @@ func (se *session) pass(ctx context.Context, cmd pop3.Command) {
 		se.err("", "USER comes first")
 		return
 	}
-	if !se.mayGuess() {
+	gate := se.gate()
+	if gate == nil {
 		return
 	}
-	identity, err := se.cfg.Auth.Password(ctx, user, cmd.Arg)
-	se.finishLogin(ctx, "USER", user, identity, err)
+	identity, err := gate.Password(ctx, user, cmd.Arg)
+	se.finishLogin(ctx, gate, "USER", user, identity, err)
 }
 
 // authCommand runs a SASL exchange (RFC 5034 section 4).
@@ -94,10 +96,11 @@ func (se *session) authCommand(ctx context.Context, cmd pop3.Command) {
 		se.err("", "mechanism %.40q is not offered here; see CAPA", name)
 		return
 	}
-	if !se.mayGuess() {
+	gate := se.gate()
+	if gate == nil {
 		return
 	}
-	server, err := sasl.New(name, se.cfg.Auth, tls)
+	server, err := sasl.New(name, gate, tls)
 	if err != nil {
 		se.fault("AUTH", err)
 		return
@@ -110,7 +113,7 @@ func (se *session) authCommand(ctx context.Context, cmd pop3.Command) {
 		}
 	}
 	if err := se.exchange(ctx, server, response); !errors.Is(err, errConnection) {
-		se.finishLogin(ctx, "AUTH "+name, server.Identity().Login, server.Identity(), err)
+		se.finishLogin(ctx, gate, "AUTH "+name, server.Identity().Login, server.Identity(), err)
 	}
 }
 
@@ -154,9 +157,11 @@ func decodeResponse(text string) ([]byte, error) {
 }
 
 // finishLogin answers a login by what the credentials were worth, and opens the maildrop.
-func (se *session) finishLogin(ctx context.Context, how, login string, identity auth.Identity, err error) {
+func (se *session) finishLogin(ctx context.Context, gate *ban.Gate, how, login string, identity auth.Identity, err error) {
+	var denied *ban.Denied
 	switch {
 	case err == nil:
+		gate.Passed(identity)
 		se.identity = identity
 		se.openMaildrop(ctx, how)
 	case errors.Is(err, errCancelled):
@@ -164,7 +169,11 @@ func (se *session) finishLogin(ctx context.Context, how, login string, identity 
 	case errors.Is(err, sasl.ErrSyntax):
 		se.err("", "malformed response")
 	case errors.Is(err, auth.ErrCredentials), errors.Is(err, sasl.ErrAuthzid):
-		se.wrongCredentials(ctx, how, login)
+		se.wrongCredentials(ctx, gate, how, login)
+	case errors.As(err, &denied):
+		se.log.Info("login denied", "login", login, "mechanism", how, "reason", denied.Text)
+		se.record(false, how, "login by POP3 denied: "+denied.Text)
+		se.err(pop3.CodeSysTemp, "%s", denied.Text)
 	case errors.Is(err, auth.ErrBusy):
 		se.log.Warn("login put off", "err", err)
 		se.err(pop3.CodeSysTemp, "too many logins at once, try again later")
@@ -173,21 +182,22 @@ func (se *session) finishLogin(ctx context.Context, how, login string, identity 
 	}
 }
 
-// mayGuess tells whether a login from this client is to be tried, or answers that it is not.
-func (se *session) mayGuess() bool {
-	if se.cfg.Guesses.Allow(se.addr) {
-		return true
+// gate returns the client's way to log in, or answers that there is none, and returns nil.
+func (se *session) gate() *ban.Gate {
+	gate := se.cfg.Bans.Gate(se.cfg.Auth, se.addr)
+	if err := gate.Open(); err != nil {
+		se.err(pop3.CodeSysTemp, "%v", err)
+		se.over = true
+		return nil
 	}
-	se.err(pop3.CodeSysTemp, "too many failed logins from your address, try again later")
-	se.over = true
-	return false
+	return gate
 }
 
 // wrongCredentials answers a guess, the later the more there were.
-func (se *session) wrongCredentials(ctx context.Context, how, login string) {
+func (se *session) wrongCredentials(ctx context.Context, gate *ban.Gate, how, login string) {
 	se.log.Info("login failed", "login", login, "mechanism", how)
 	se.record(false, how, "login by POP3 refused: wrong login or password")
-	se.cfg.Guesses.Failed(ctx, se.addr, se.failures)
+	gate.Failed(ctx, se.failures)
 	se.err(pop3.CodeAuth, "wrong login or password")
 	if se.failures++; se.failures >= maxFailures {
 		se.over = true

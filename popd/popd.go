@@ -20,7 +20,7 @@ import (
 	"net/netip"
 	"time"
 
-	"posthaste/auth"
+	"posthaste/auth/ban"
 	"posthaste/auth/sasl"
 	"posthaste/store"
 	"posthaste/trace"
@@ -37,7 +37,7 @@ type Config struct {
 	Store         *store.Store // where the mail is
 	Locks         *Locks       // shared by all servers on one store; nil: made
 
-	Guesses *auth.Guesses // shared by all servers that take logins, with Exempt; nil: made
+	Bans *ban.Bans // shared by all servers, with Exempt; nil: made
 
 	MaxSessions int // at once
 	MaxPerIP    int // sessions at once from one IPv4 address or IPv6 /64
@@ -80,14 +80,17 @@ func New(cfg Config) *Server {
 	cfg.MaxPerIP = cmp.Or(cfg.MaxPerIP, DefaultMaxPerIP)
 	cfg.DrainTime = cmp.Or(cfg.DrainTime, DefaultDrainTime)
 	cfg.Locks = cmp.Or(cfg.Locks, NewLocks())
-	cfg.Guesses = cmp.Or(cfg.Guesses, &auth.Guesses{Exempt: cfg.Exempt})
+	if cfg.Bans == nil {
+		cfg.Bans = ban.New(ban.Config{Exempt: cfg.Exempt})
+	}
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	if cfg.Trace == nil {
 		cfg.Trace = trace.Discard
 	}
 	s := &Server{cfg: cfg}
 	s.service = wire.Service{Name: "popd", MaxSessions: cfg.MaxSessions, MaxPerIP: cfg.MaxPerIP, Exempt: cfg.Exempt,
-		Proxies: cfg.Proxies, DrainTime: cfg.DrainTime, Session: s.session, Log: cfg.Log}
+		Proxies: cfg.Proxies, DrainTime: cfg.DrainTime, Session: s.session, Log: cfg.Log,
+		Deny: func(ip netip.Addr) string { return cfg.Bans.Deny(ip, true) }}
 	if !cfg.ImplicitTLS {
 		s.service.Refusal = func(why string) string { return "-ERR [SYS/TEMP] " + why + "\r\n" }
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/xdg-go/scram"
 
 	"posthaste/auth"
+	"posthaste/auth/ban"
 	"posthaste/directory"
 	"posthaste/kv/memkv"
 	"posthaste/mail"
@@ -326,9 +327,9 @@ func TestLimits(t *testing.T) {
 
 func TestGuessingIsSlowAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		guesses := new(auth.Guesses)
+		bans := ban.New(ban.Config{})
 		addr := netip.MustParseAddr("192.0.2.7")
-		f := newFixture(t, func(c *Config) { c.Guesses = guesses })
+		f := newFixture(t, func(c *Config) { c.Bans = bans })
 		serve := func(script string) (string, time.Duration) {
 			near, far := net.Pipe()
 			var served sync.WaitGroup
@@ -344,15 +345,15 @@ func TestGuessingIsSlowAndEnds(t *testing.T) {
 		}
 		guess := "USER ann@north.test\r\nPASS wrong horse\r\n"
 		output, took := serve(guess + guess + guess + guess)
-		if strings.Count(output, "[AUTH]") != maxFailures || took != 7*auth.GuessDelay {
+		if strings.Count(output, "[AUTH]") != maxFailures || took != 7*ban.GuessDelay {
 			t.Errorf("after %v: %s; want %d answers after 1+2+4 s", took, output, maxFailures)
 		}
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
-		for range auth.MaxGuesses {
-			guesses.Failed(over, addr, 0)
+		for range ban.DefaultRules.Limits[ban.WrongPassword] {
+			bans.Gate(nil, addr).Failed(over, 0)
 		}
-		if output, _ := serve("USER ann@north.test\r\nPASS correct horse\r\n"); !strings.HasSuffix(output, "-ERR [SYS/TEMP] too many failed logins from your address, try again later\r\n") {
+		if output, _ := serve("USER ann@north.test\r\nPASS correct horse\r\n"); !strings.Contains(output, "-ERR [SYS/TEMP] too many failed logins from your address, come back after ") {
 			t.Errorf("a network that guessed too often: %s", output)
 		}
 	})

@@ -59,7 +59,7 @@ func (s *session) etrn(ctx context.Context, arg string) {
 	switch {
 	case err != nil:
 		s.refused++
-		s.reply(s.statusOf(err, "cannot start a queue run"))
+		s.refuse(s.statusOf(err, "cannot start a queue run"))
 	case n < 0:
 		s.say(250, "2.0.0", "queuing for "+domain+" started")
 	case n == 0:

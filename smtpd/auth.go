@@ -8,13 +8,14 @@ import (
 	"strings"
 
 	"posthaste/auth"
+	"posthaste/auth/ban"
 	"posthaste/auth/sasl"
 	"posthaste/mail"
 	"posthaste/smtp"
 	"posthaste/wire"
 )
 
-// maxLoginFailures ends a session that guesses; see also [auth.Guesses].
+// maxLoginFailures ends a session that guesses; see also package ban.
 const maxLoginFailures = 4
 
 // offersAuth tells whether clients of this server log in.
@@ -28,10 +29,11 @@ func (s *session) auth(ctx context.Context, arg string) error {
 		s.bad(err)
 		return nil
 	}
-	if !s.cfg.Guesses.Allow(s.info.Origin.IP) {
-		return s.bye(mail.NewStatus(421, "4.7.0", "too many failed logins from your address, try again later"))
+	gate := s.cfg.Bans.Gate(s.cfg.Auth, s.info.Origin.IP)
+	if err := gate.Open(); err != nil {
+		return s.bye(mail.NewStatus(421, "4.7.0", "%v", err))
 	}
-	server, err := sasl.New(name, s.cfg.Auth, s.conn.TLS())
+	server, err := sasl.New(name, gate, s.conn.TLS())
 	if err != nil {
 		s.bad(mail.NewStatus(504, "5.5.4", "unknown mechanism"))
 		return nil
@@ -44,8 +46,9 @@ func (s *session) auth(ctx context.Context, arg string) error {
 		}
 	}
 	if err := s.exchange(ctx, server, response); err != nil {
-		return s.loginFailed(ctx, name, err)
+		return s.loginFailed(ctx, gate, name, err)
 	}
+	gate.Passed(server.Identity())
 	s.info.Identity = server.Identity()
 	s.info.Origin.Account, s.info.Origin.Login = s.info.Identity.Account, s.info.Identity.Login
 	s.traceLogin(name, nil)
@@ -124,7 +127,8 @@ func decode(s string) ([]byte, error) {
 }
 
 // loginFailed answers an exchange that failed.
-func (s *session) loginFailed(ctx context.Context, mechanism string, err error) error {
+func (s *session) loginFailed(ctx context.Context, gate *ban.Gate, mechanism string, err error) error {
+	var denied *ban.Denied
 	var status *mail.Status
 	var broken *connError
 	switch {
@@ -137,7 +141,12 @@ func (s *session) loginFailed(ctx context.Context, mechanism string, err error) 
 		s.bad(mail.NewStatus(501, "5.5.2", "malformed message of this mechanism"))
 		return nil
 	case errors.Is(err, auth.ErrCredentials), errors.Is(err, sasl.ErrAuthzid):
-		return s.wrongPassword(ctx, mechanism, err)
+		return s.wrongPassword(ctx, gate, mechanism, err)
+	case errors.As(err, &denied):
+		s.traceLogin(mechanism, err)
+		s.errors++
+		s.say(454, "4.7.0", denied.Text)
+		return nil
 	case errors.Is(err, auth.ErrBusy):
 		s.say(454, "4.7.0", "too many logins at once, try again later")
 		return nil
@@ -148,9 +157,9 @@ func (s *session) loginFailed(ctx context.Context, mechanism string, err error) 
 }
 
 // wrongPassword makes guessing slow, then ends it.
-func (s *session) wrongPassword(ctx context.Context, mechanism string, err error) error {
+func (s *session) wrongPassword(ctx context.Context, gate *ban.Gate, mechanism string, err error) error {
 	s.traceLogin(mechanism, err)
-	s.cfg.Guesses.Failed(ctx, s.info.Origin.IP, s.loginFailures)
+	gate.Failed(ctx, s.loginFailures)
 	s.loginFailures++
 	s.errors++
 	if s.loginFailures >= maxLoginFailures {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"posthaste/auth/ban"
 	"posthaste/auth/sasl"
 	"posthaste/mail"
 	"posthaste/smtp"
@@ -38,6 +39,7 @@ func (s *session) handle(ctx context.Context, line []byte) error {
 		s.noise++
 		s.say(250, "2.0.0", "OK")
 	case "QUIT":
+		s.leftByItself = true
 		return s.bye(mail.NewStatus(221, "2.0.0", s.cfg.Hostname+" goodbye"))
 	case "STARTTLS":
 		return s.starttls(ctx, command.Arg)
@@ -56,6 +58,7 @@ func (s *session) handle(ctx context.Context, line []byte) error {
 		s.bad(mail.NewStatus(502, "5.5.1", command.Verb+" is not implemented"))
 	case "GET", "POST", "PUT", "CONNECT", "OPTIONS":
 		// A web browser that was sent here to make it speak SMTP.
+		s.offence(ban.Scan, string(line))
 		return s.bye(mail.NewStatus(421, "4.7.0", "this is no web server"))
 	default:
 		s.bad(mail.NewStatus(500, "5.5.2", "unknown command"))
@@ -87,7 +90,7 @@ func (s *session) helo(ctx context.Context, c smtp.Command) {
 			status := s.statusOf(err, "cannot check what a client calls itself")
 			s.traceRefusedClient(status)
 			s.greeted = false
-			s.reply(status)
+			s.refuse(status)
 			return
 		}
 	}

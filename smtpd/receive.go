@@ -178,7 +178,7 @@ func (s *session) take(ctx context.Context, start time.Time) {
 	}
 	s.traceMessage(env, c.size, status, start)
 	if s.cfg.Mode != LMTP {
-		s.reply(status)
+		s.refuse(status)
 		return
 	}
 	s.replyEach(env, outcomes, status)
@@ -192,6 +192,6 @@ func (s *session) replyEach(env mail.Envelope, outcomes []error, status *mail.St
 			each = *s.statusOf(outcomes[i], "cannot deliver to a recipient")
 		}
 		each.Text = "<" + rcpt.Address.String() + "> " + each.Text
-		s.reply(&each)
+		s.refuse(&each)
 	}
 }

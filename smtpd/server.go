@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"net"
+	"net/netip"
 
 	"posthaste/mail"
 	"posthaste/smtp"
@@ -22,6 +23,9 @@ func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, contents: contents{dir: cfg.SpoolDir, maxMemory: cfg.MaxMemory}}
 	s.service = wire.Service{Name: "smtpd", MaxSessions: cfg.MaxSessions, MaxPerIP: cfg.MaxPerIP, Exempt: cfg.Exempt,
 		Proxies: cfg.Proxies, Clients: cfg.Clients, DrainTime: cfg.DrainTime, Session: s.session, Log: cfg.Log}
+	if cfg.Mode != LMTP { // whose clients are listed
+		s.service.Deny = func(ip netip.Addr) string { return cfg.Bans.Deny(ip, cfg.Mode == Submission) }
+	}
 	if !cfg.ImplicitTLS {
 		s.service.Refusal = s.refusal
 	}

@@ -5,14 +5,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"time"
 
+	"posthaste/auth/ban"
 	"posthaste/mail"
 	"posthaste/smtp"
 	"posthaste/wire"
@@ -56,6 +56,10 @@ type session struct {
 	mails, taken           int    // MAIL commands, messages taken
 	out                    []byte // a reply being printed
 
+	spoken       bool          // the client has
+	leftByItself bool          // the client did
+	tarried      time.Duration // that replies were put off
+
 	began  time.Time
 	reason error // why it is over
 }
@@ -66,7 +70,7 @@ var errQuit = errors.New("smtpd: session is over")
 func newSession(srv *Server, nc net.Conn) *session {
 	conn := wire.New(nc, wire.Config{MaxLine: maxCommand, ReadTimeout: commandTimeout, WriteTimeout: writeTimeout})
 	s := &session{srv: srv, cfg: &srv.cfg, conn: conn, began: time.Now()}
-	s.info = Session{ID: strconv.FormatUint(rand.Uint64(), 36), Mode: s.cfg.Mode}
+	s.info = Session{ID: randomID(), Mode: s.cfg.Mode}
 	s.setClient(conn.RemoteAddr().Addr())
 	return s
 }
@@ -94,6 +98,8 @@ func (s *session) end() {
 		log.Error("session panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 	}
 	s.reset()
+	s.closeState()
+	s.noteProbe()
 	if errors.Is(s.reason, errQuit) {
 		s.conn.Hangup(hangupTimeout)
 	} else {
@@ -112,7 +118,12 @@ func (s *session) converse(drain, work context.Context) error {
 		if err != nil {
 			return s.endOn(err)
 		}
-		if err := s.handle(work, line); err != nil {
+		before := s.misdeeds()
+		err = s.handle(work, line)
+		if err == nil {
+			err = s.tarpit(drain, before)
+		}
+		if err != nil {
 			return s.endOn(err)
 		}
 	}
@@ -125,22 +136,36 @@ func (s *session) greet(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.welcome(ctx)
+	if over := s.tooMuch(connected); over != nil {
+		return s.bye(s.refuseClient(over))
+	}
+	if err := s.mayCome(ctx); err != nil {
+		return err
+	}
+	if err := s.testPatience(ctx); err != nil {
+		return err
+	}
+	s.welcome()
+	return nil
 }
 
-// welcome greets a client that may come in; another is told why not, and the session is over.
-func (s *session) welcome(ctx context.Context) error {
+// mayCome returns nil for a client that may come in; another is told why not, and the session is over.
+func (s *session) mayCome(ctx context.Context) error {
 	if s.cfg.Door != nil {
 		if err := s.cfg.Door.CheckClient(ctx, &s.info); err != nil {
 			return s.bye(s.refuseClient(err))
 		}
 	}
+	return nil
+}
+
+// welcome greets the client.
+func (s *session) welcome() {
 	protocol := " ESMTP "
 	if s.cfg.Mode == LMTP {
 		protocol = " LMTP "
 	}
 	s.say(220, "", s.cfg.Hostname+protocol+"Posthaste")
-	return nil
 }
 
 // refuseClient returns the greeting of a client that may not come in: 554 or 421, the codes that RFC 5321
@@ -151,17 +176,25 @@ func (s *session) refuseClient(err error) *mail.Status {
 	if status.Code = 421; status.Enhanced != "" && status.Enhanced[0] == '5' {
 		status.Code = 554
 	}
-	return &status
+	return s.withRef(&status)
 }
 
 // readCommand waits for a command line. What is wrong with the line itself is answered here.
 func (s *session) readCommand(drain context.Context) ([]byte, error) {
 	for {
 		if err := s.conn.Park(drain, idleTimeout); err != nil {
+			s.leftByItself = errors.Is(err, io.EOF)
 			return nil, err
+		}
+		if s.speaksTLS() {
+			s.offence(ban.Scan, "TLS")
+			return nil, s.bye(mail.NewStatus(421, "4.7.0", "TLS begins with STARTTLS here"))
 		}
 		line, err := s.conn.ReadLine()
 		if over := s.judge(); over != nil {
+			if s.errors >= maxErrors {
+				s.offence(ban.BadSession, string(line))
+			}
 			return nil, s.bye(over)
 		}
 		switch {

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"posthaste/auth"
+	"posthaste/auth/ban"
 	"posthaste/auth/sasl"
 	"posthaste/mail"
 	"posthaste/trace"
@@ -46,13 +47,20 @@ const (
 // String returns the service name of the configuration.
 func (m Mode) String() string { return [...]string{"mx", "submission", "lmtp"}[m] }
 
-// A Session is what policy may know about a client. It does not change while policy is asked.
+// A Session is what policy may know about a client. But for State it does not change while policy is
+// asked.
 type Session struct {
 	ID       string        // of the session, for log and trace
 	Mode     Mode          // of the server
 	Origin   mail.Origin   // as it will stand in the envelope
 	Identity auth.Identity // who logged in; Account is 0 for nobody
 	Trusted  bool          // the client's address is one of Config.Trusted
+
+	// EarlyTalker says that the client spoke before it was greeted: see Config.GreetDelay.
+	EarlyTalker bool
+	// State is for policy to keep what belongs to the session. It is closed with the session if it is
+	// an io.Closer, and when XCLIENT names another client.
+	State any
 
 	// Fates are those of the recipients taken so far, in their order.
 	Fates []Fate
@@ -130,7 +138,16 @@ type Config struct {
 	Auth          sasl.Backend // nil: no AUTH; offered in mode Submission only
 	PlaintextAuth bool         // passwords without TLS, for labs
 
-	Guesses *auth.Guesses // shared by all servers that take logins, with Exempt; nil: made
+	Bans     *ban.Bans // shared by all servers, with Exempt; nil: made
+	Visitors *Visitors // shared by servers whose clients are counted together; nil: made
+	Rates    Rates     // of strangers, in mode MX
+
+	// GreetDelay is how long a stranger whose network is unknown waits for the end of the greeting, in
+	// mode MX; 0: not at all.
+	GreetDelay  time.Duration
+	EarlyTalk   EarlyTalk     // what becomes of who speaks meanwhile
+	Tarpit      time.Duration // by which each reply to a stranger's misdeed is put off, in mode MX; 0: not
+	TarpitAfter int           // misdeeds of a session that are answered at once
 
 	Door       Doorkeeper // nil: all may come in
 	Senders    Senders    // nil: any
@@ -194,8 +211,14 @@ func (c *Config) setDefaults() {
 	setDefault(&c.DrainTime, DefaultDrainTime)
 	setDefault(&c.MaxHold, DefaultMaxHold)
 	setDefault(&c.BareLF, BareLFReject)
+	setDefault(&c.EarlyTalk, EarlyTalkNote)
+	if c.Visitors == nil {
+		c.Visitors = new(Visitors)
+	}
 	setDefault(&c.Trace, trace.Discard)
-	setDefault(&c.Guesses, &auth.Guesses{Exempt: c.Exempt})
+	if c.Bans == nil {
+		c.Bans = ban.New(ban.Config{Exempt: c.Exempt})
+	}
 	if c.Mode == MX && c.Recipients == nil {
 		c.Recipients = nobody{}
 	}

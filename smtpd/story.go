@@ -1,9 +1,11 @@
 package smtpd
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
+	"posthaste/auth/ban"
 	"posthaste/mail"
 	"posthaste/trace"
 )
@@ -54,8 +56,11 @@ func (s *session) traceTLS(err error) {
 
 func (s *session) traceLogin(mechanism string, err error) {
 	if err != nil {
-		s.record(trace.Event{Step: s.step(), Asked: "AUTH " + mechanism, Answered: "535", Reason: err.Error(),
-			Text: s.client() + " gave a wrong login or password"})
+		text, answered := " gave a wrong login or password", "535"
+		if denied := (*ban.Denied)(nil); errors.As(err, &denied) {
+			text, answered = " may not log in now", "454"
+		}
+		s.record(trace.Event{Step: s.step(), Asked: "AUTH " + mechanism, Answered: answered, Reason: err.Error(), Text: s.client() + text})
 		s.cfg.Log.Info("login failed", "session", s.info.ID, "peer", s.peer, "reason", err)
 		return
 	}

@@ -50,6 +50,10 @@ func (s *session) mail(ctx context.Context, arg string) error {
 	if s.mails++; s.cfg.MaxMessages > 0 && s.mails > s.cfg.MaxMessages {
 		return s.bye(mail.NewStatus(421, "4.5.3", "%s takes %d messages in one session: connect again", s.cfg.Hostname, s.cfg.MaxMessages))
 	}
+	if over := s.tooMuch(mailed); over != nil {
+		s.refuseSender(m, over)
+		return nil
+	}
 	if err := s.checkMail(m, time.Now()); err != nil {
 		s.refuseSender(m, err)
 		return nil
@@ -161,7 +165,7 @@ func (s *session) refuseSender(m smtp.Mail, err error) {
 	s.refused++
 	status := s.statusOf(err, "cannot check a sender")
 	s.traceRefusedSender(m.From, status)
-	s.reply(status)
+	s.refuse(status)
 }
 
 // protocol returns the "with" word of Received (RFC 3848, RFC 6531 section 4.3).
@@ -213,13 +217,14 @@ func (s *session) rcpt(ctx context.Context, arg string) {
 		s.bad(err)
 		return
 	}
+	if over := s.tooMuch(named); over != nil {
+		s.refuseRecipient(rcpt.Address, over)
+		return
+	}
 	var fate Fate
 	if s.cfg.Recipients != nil {
 		if fate, err = s.cfg.Recipients.CheckRecipient(ctx, &s.info, s.tx.env, rcpt); err != nil {
-			s.refused++
-			status := s.statusOf(err, "cannot check a recipient")
-			s.traceRefusedRecipient(rcpt.Address, status)
-			s.reply(status)
+			s.refuseRecipient(rcpt.Address, s.statusOf(err, "cannot check a recipient"))
 			return
 		}
 	}
@@ -231,6 +236,13 @@ func (s *session) rcpt(ctx context.Context, arg string) {
 		return
 	}
 	s.say(250, "2.1.5", "recipient OK")
+}
+
+func (s *session) refuseRecipient(to mail.Address, status *mail.Status) {
+	s.refused++
+	s.noteRefused(to, status)
+	s.traceRefusedRecipient(to, status)
+	s.refuse(status)
 }
 
 // complete adds our domain to an address without one, for clients that are ours. In submission the

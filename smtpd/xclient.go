@@ -58,8 +58,13 @@ func (s *session) xclient(ctx context.Context, arg string) error {
 	}
 	s.noise++
 	s.reset()
+	s.closeState()
 	s.greeted, s.extended, s.connected = false, false, false
-	return s.welcome(ctx)
+	if err := s.mayCome(ctx); err != nil {
+		return err
+	}
+	s.welcome()
+	return nil
 }
 
 // speakFor makes the client the one that x names.

@@ -11,8 +11,9 @@
 // system. Local recipients that cannot get mail are refused by [Submitter.CheckRecipient]. After
 // grooming, the rules of the site rewrite addresses; then the domain of the author signs, if it has keys.
 //
-// Submit returns success only after the queue has the message. It does not limit how much an account
-// sends over time. Keys that cannot be read make a message wait (451), never go out unsigned.
+// Submit returns success only after the queue has the message. Mail past what an account may send over
+// time, which an [Outflow] knows, is held there. Keys that cannot be read make a message wait (451), never
+// go out unsigned.
 package submit
 
 import (
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"posthaste/auth"
+	"posthaste/filter/outflow"
 	"posthaste/mail"
 	"posthaste/message"
 )
@@ -45,6 +47,16 @@ type Queue interface {
 	PutHeld(ctx context.Context, env mail.Envelope, content mail.Content, reason string) (mail.QueueID, error)
 }
 
+// An Outflow watches how much accounts send, as *outflow.Outflow does.
+type Outflow interface {
+	// Check counts a message and returns why it is to be held, or nothing.
+	Check(ctx context.Context, who outflow.Sender, to []mail.Address, now time.Time) (hold string)
+	// Sent notes a message that the queue has taken.
+	Sent(who outflow.Sender, to []mail.Address, now time.Time)
+	// Held tells of a message that the queue has taken and holds.
+	Held(ctx context.Context, who outflow.Sender, id mail.QueueID, reason string, now time.Time)
+}
+
 // Config says what a Submitter works with. Zero limits mean the defaults.
 type Config struct {
 	Hostname string // our name in Received and Message-ID
@@ -57,6 +69,7 @@ type Config struct {
 	Rewriter  Rewriter   // nil: addresses stay as they are
 	Signer    Signer     // nil: nothing is signed
 	Filtering Filtering  // what judges mail before it is taken; the zero one judges nothing
+	Outflow   Outflow    // nil: accounts send as much as they like
 
 	MaxRecipients int
 	MaxHops       int
@@ -97,7 +110,29 @@ func (s *Submitter) Submit(ctx context.Context, who auth.Identity, env mail.Enve
 		return "", err
 	}
 	env.TLSOptional = !env.RequireTLS && message.TLSOptional(header)
-	return env.ID, s.put(ctx, env, mail.Bytes(s.groom(who, env, header, content.Bytes())), "")
+	return env.ID, s.putWithin(ctx, who, env, mail.Bytes(s.groom(who, env, header, content.Bytes())))
+}
+
+// putWithin queues a message of an account, on hold where it is past what the account may send.
+func (s *Submitter) putWithin(ctx context.Context, who auth.Identity, env mail.Envelope, content mail.Content) error {
+	if s.cfg.Outflow == nil {
+		return s.put(ctx, env, content, "")
+	}
+	sender := outflow.Sender{Account: who.Account, Address: who.Address, IP: env.Origin.IP}
+	to := make([]mail.Address, len(env.Recipients))
+	for i, r := range env.Recipients {
+		to[i] = r.Address
+	}
+	hold := s.cfg.Outflow.Check(ctx, sender, to, env.Received)
+	if err := s.put(ctx, env, content, hold); err != nil {
+		return err
+	}
+	if hold != "" {
+		s.cfg.Outflow.Held(ctx, sender, env.ID, hold, env.Received)
+	} else {
+		s.cfg.Outflow.Sent(sender, to, env.Received)
+	}
+	return nil
 }
 
 // complete adds the domain of the account to an address without one (RFC 6409 section 8.4 has this

@@ -111,7 +111,7 @@ func (q *Query) matches(e *Event) bool {
 		return true
 	}
 	for _, k := range q.Keys {
-		if strings.EqualFold(k, string(e.ID)) || k == e.Session || strings.EqualFold(k, e.From) || k == strings.Trim(e.MessageID, "<>") {
+		if strings.EqualFold(k, string(e.ID)) || strings.EqualFold(k, e.Session) || strings.EqualFold(k, e.From) || k == strings.Trim(e.MessageID, "<>") {
 			return true
 		}
 		for _, a := range e.To {

@@ -34,6 +34,10 @@ type Service struct {
 	Proxies []netip.Prefix // who must begin with a PROXY header and is believed
 	Clients []netip.Prefix // who may connect; empty: anybody
 
+	// Deny, where set, is asked about every client before anything is spent on it: why it may have no
+	// session, or nothing. It is not logged, since who is denied comes often.
+	Deny func(ip netip.Addr) (why string)
+
 	DrainTime time.Duration // how long sessions may take to finish once Serve's context ends
 
 	// Session speaks with one client. drain ends when no new command shall begin, work when the
@@ -152,6 +156,12 @@ func (s *Service) begin(nc net.Conn) net.Conn {
 		nc = proxied
 	}
 	ip := hostOf(nc)
+	if s.Deny != nil {
+		if why := s.Deny(ip); why != "" {
+			s.turnAway(nc, why)
+			return nil
+		}
+	}
 	if len(s.Clients) > 0 && ip.IsValid() && !Contains(s.Clients, ip) {
 		s.refuse(nc, "you may not connect here")
 		return nil
@@ -171,8 +181,12 @@ func (s *Service) end(nc net.Conn) {
 // refuse turns a client away before it has a session. It does not block: what we write fits into the
 // empty socket buffer.
 func (s *Service) refuse(nc net.Conn, why string) {
-	defer nc.Close()
 	s.Log.Info("connection refused", "peer", nc.RemoteAddr().String(), "reason", why)
+	s.turnAway(nc, why)
+}
+
+func (s *Service) turnAway(nc net.Conn, why string) {
+	defer nc.Close()
 	if s.Refusal == nil {
 		return
 	}

@@ -38,13 +38,6 @@ type commands struct {
 	Version versionCommand  `cmd:"" help:"Print the version."`
 
 	trustCommands
-	SPF spfCommands `cmd:"" name:"spf" help:"Sender policies of domains (RFC 7208): check them."`
-
-	DNSBL dnsblCommands `cmd:"" name:"dnsbl" help:"Lists in the DNS that mail of others is looked up in."`
-
-	DKIM dkimCommands `cmd:"" name:"dkim" help:"Keys that our domains sign mail with (RFC 6376)."`
-
-	Quarantine quarantineCommands `cmd:"" help:"Messages that are kept apart: list, show, release, delete."`
 
 	Sendmail   sendmailCommand   `cmd:"" passthrough:"" exit:"sysexits" help:"Submit a message as sendmail of other systems does. Also by a link named sendmail."`
 	Mailq      mailqCommand      `cmd:"" exit:"sysexits" help:"List the queue in the customary form. Also by a link named mailq."`

@@ -10,7 +10,7 @@ import (
 )
 
 type traceCommand struct {
-	Key   string `arg:"" optional:"" help:"A queue ID, an address or a Message-ID. Default: the latest events of all."`
+	Key   string `arg:"" optional:"" help:"A queue ID, an address, a Message-ID, or the ref of a reply. Default: the latest events of all."`
 	Limit int    `help:"Most events, the latest." default:"1000"`
 }
 
@@ -29,7 +29,7 @@ func (c *traceCommand) Run(e *env) error {
 			e.out.event(event)
 		}
 		if printed == 0 && c.Key != "" {
-			return fmt.Errorf("nothing is recorded of %q: give a queue ID, an address as ann@example.org, or a Message-ID; events are kept for trace.keep", c.Key)
+			return fmt.Errorf("nothing is recorded of %q: give a queue ID, an address as ann@example.org, a Message-ID or the ref of a reply; events are kept for trace.keep", c.Key)
 		}
 		return nil
 	})
