@@ -25,6 +25,7 @@ command -v perl >/dev/null && perl -MIO::Socket::SSL -MNet::SSLeay -e1 2>/dev/nu
 [ -e /etc/ssl/certs/ca-certificates.crt ] || need ca-certificates
 ls /usr/lib/*/sasl2/libplain.so >/dev/null 2>&1 || need libsasl2-modules
 [ -d /usr/lib/python3/dist-packages/dkim ] || need python3-dkim python3-nacl
+ls /usr/lib/*/c_icap/virus_scan.so >/dev/null 2>&1 || need libc-icap-mod-virus-scan
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need postgresql
 
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -8,6 +8,7 @@ import (
 
 	"posthaste/filter"
 	"posthaste/filter/virus"
+	"posthaste/filter/virus/clamdtest"
 	"posthaste/mail"
 )
 
@@ -15,8 +16,8 @@ import (
 // guarded to go on without it and some to wait for it. Each gets the stated answer, none is called clean, and once
 // clamd is back, all are found again.
 func TestClamdIsKilledUnderLoad(t *testing.T) {
-	p := newPeer(t, "")
-	e := p.engine(t, Config{Policy: virus.Policy{Found: mail.Reject}, Connections: 4})
+	p := clamdtest.New(t, "")
+	e := engine(t, p, Config{Policy: virus.Policy{Found: mail.Reject}, Connections: 4})
 	open, closed := filter.NewGuard(e, 5*time.Second, false, nil), filter.NewGuard(e, 5*time.Second, true, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	var load sync.WaitGroup
@@ -33,7 +34,7 @@ func TestClamdIsKilledUnderLoad(t *testing.T) {
 			guard, silence = closed, mail.Greylist
 		}
 		load.Go(func() {
-			m := letter(signature)
+			m := letter(clamdtest.Signature)
 			pace := time.NewTicker(time.Millisecond)
 			defer pace.Stop()
 			for ; ctx.Err() == nil; <-pace.C {
@@ -58,7 +59,7 @@ func TestClamdIsKilledUnderLoad(t *testing.T) {
 		mu.Unlock()
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
-		for limit := time.After(patience); ; {
+		for limit := time.After(clamdtest.Patience); ; {
 			mu.Lock()
 			got := counts[what]
 			mu.Unlock()
@@ -68,16 +69,16 @@ func TestClamdIsKilledUnderLoad(t *testing.T) {
 			select {
 			case <-tick.C:
 			case <-limit:
-				t.Errorf("%d %q after %v, want %d", got, what, patience, want)
+				t.Errorf("%d %q after %v, want %d", got, what, clamdtest.Patience, want)
 				return
 			}
 		}
 	}
 	until("found", 100)
-	p.kill()
+	p.Kill()
 	until("silent accept", 100)
 	until("silent greylist", 100)
-	p.start(t)
+	p.Start(t)
 	until("found", 100) // after the rest of the guards
 	cancel()
 	load.Wait()
@@ -85,7 +86,7 @@ func TestClamdIsKilledUnderLoad(t *testing.T) {
 }
 
 func BenchmarkPing(b *testing.B) {
-	e := newPeer(b, "").engine(b, Config{})
+	e := engine(b, clamdtest.New(b, ""), Config{})
 	for b.Loop() {
 		if err := e.Ping(b.Context()); err != nil {
 			b.Fatal(err)
@@ -94,7 +95,7 @@ func BenchmarkPing(b *testing.B) {
 }
 
 func BenchmarkScan(b *testing.B) {
-	e := newPeer(b, "").engine(b, Config{})
+	e := engine(b, clamdtest.New(b, ""), Config{})
 	m := letter("a body of some lines\r\n")
 	for b.Loop() {
 		if _, err := e.Scan(b.Context(), m); err != nil {
