@@ -3,6 +3,7 @@ package attachment
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -23,7 +24,8 @@ type look struct {
 	reads int   // entries whose content may still be looked at
 	asked int   // sums that were looked up
 	until time.Time
-	burst bool // a bomb was seen: no archive is opened any more
+	burst bool        // a bomb was seen: no archive is opened any more
+	idle  []io.Reader // inflaters to use again
 }
 
 // An item is a file: a part of the message, or an entry of an archive.
@@ -223,13 +225,16 @@ func (l *look) spend(n int) error {
 // unpacked reads at most max bytes that come out of unpacking, and tells whether that was all. What is
 // damaged gives what came before the damage.
 func (l *look) unpacked(r *bufio.Reader, max int) (data []byte, whole bool, err error) {
-	const step = 32 << 10
+	const first, step = 1 << 10, 32 << 10
 	for {
 		if len(data) >= max {
 			_, err := r.Peek(1)
 			return data, errors.Is(err, io.EOF), nil
 		}
 		room := min(step, max-len(data))
+		if data == nil {
+			room = min(first, max) // most entries of an archive that has many are short
+		}
 		if cap(data)-len(data) < room {
 			data = append(make([]byte, 0, len(data)*2+room), data...)
 		}
@@ -241,6 +246,25 @@ func (l *look) unpacked(r *bufio.Reader, max int) (data []byte, whole bool, err 
 		if err != nil {
 			return data, errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF), nil
 		}
+	}
+}
+
+// inflate returns what unpacks deflate; give it back with release once it is read. A fresh one takes 40 KB,
+// which an archive of many files would take for each.
+func (l *look) inflate(r io.Reader) io.Reader {
+	if n := len(l.idle); n > 0 {
+		z := l.idle[n-1]
+		l.idle = l.idle[:n-1]
+		if z.(flate.Resetter).Reset(r, nil) == nil {
+			return z
+		}
+	}
+	return flate.NewReader(r)
+}
+
+func (l *look) release(r io.Reader) {
+	if _, ok := r.(flate.Resetter); ok {
+		l.idle = append(l.idle, r)
 	}
 }
 

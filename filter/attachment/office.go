@@ -168,11 +168,12 @@ func (l *look) java(it item, entries []zipEntry) {
 
 // small unpacks the begin of an entry.
 func (l *look) small(it item, e *zipEntry, max int64) []byte {
-	r, ok := zipContent(it.data, e)
+	r, ok := l.zipContent(it.data, e)
 	if !ok || e.encrypted || l.left < 0 {
 		return nil
 	}
 	data, _ := io.ReadAll(io.LimitReader(r, max)) // of what is damaged, what came before
+	l.release(r)
 	if l.spend(len(data)) != nil {
 		return nil
 	}

@@ -27,6 +27,9 @@ func (l *look) pdfNames(it item, data []byte, streams bool) {
 			return
 		}
 		data = data[i+1:]
+		if len(data) == 0 || bytes.IndexByte([]byte("JLERO#"), data[0]) < 0 {
+			continue // most names are others
+		}
 		switch string(pdfName(data)) {
 		case "JavaScript":
 			l.add(pdfScript, it.at(), "has scripts")

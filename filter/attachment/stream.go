@@ -46,7 +46,7 @@ func (l *look) stream(it item, k kind) {
 	}
 	b := &burster{r: r, packed: packed}
 	head := bufio.NewReaderSize(b, headSize)
-	begin, _ := head.Peek(tarMark + 5)
+	begin, _ := head.Peek(tarMark + 6)
 	if sniff(begin, "") == tarFile {
 		l.tar(it, head)
 	} else if err := l.entry(inner, head); err == nil {

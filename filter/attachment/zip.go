@@ -3,7 +3,6 @@ package attachment
 import (
 	"bytes"
 	"compress/bzip2"
-	"compress/flate"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -67,17 +66,19 @@ func (l *look) zip(it item) {
 // zipEntry looks at one file of an archive.
 func (l *look) zipEntry(it item, e *zipEntry, among int) {
 	inner := item{name: base(e.name), path: it.at(), depth: it.depth + 1, among: among}
-	r, ok := zipContent(it.data, e)
-	if !ok || l.left < 0 || l.reads <= 0 {
-		if ok {
-			l.add(limit, it.at(), "has more files than are looked into")
-		} else {
-			l.add(broken, it.at(), "has a file that cannot be unpacked")
-		}
+	if l.left < 0 || l.reads <= 0 {
+		l.add(limit, it.at(), "has more files than are looked into")
+		l.name(inner, unknown)
+		return
+	}
+	r, ok := l.zipContent(it.data, e)
+	if !ok {
+		l.add(broken, it.at(), "has a file that cannot be unpacked")
 		l.name(inner, unknown)
 		return
 	}
 	l.entry(inner, r)
+	l.release(r)
 }
 
 // base returns the last part of a path, cut to maxName.
@@ -227,8 +228,8 @@ func zipLocals(b []byte) (entries []zipEntry, more bool) {
 	return entries, false
 }
 
-// zipContent returns what unpacks a file.
-func zipContent(b []byte, e *zipEntry) (io.Reader, bool) {
+// zipContent returns what unpacks a file, to be given back with release.
+func (l *look) zipContent(b []byte, e *zipEntry) (io.Reader, bool) {
 	if e.offset > uint64(len(b)) || uint64(len(b))-e.offset < zipLocalSize {
 		return nil, false
 	}
@@ -242,7 +243,7 @@ func zipContent(b []byte, e *zipEntry) (io.Reader, bool) {
 	case 0:
 		return data, true
 	case 8:
-		return flate.NewReader(data), true
+		return l.inflate(data), true
 	case 12:
 		return bzip2.NewReader(data), true
 	case 93:
