@@ -64,6 +64,10 @@ type Config struct {
 	Hooks        []Hook       `toml:"hook"`
 	Quarantine   Quarantine   `toml:"quarantine"`
 
+	Attachments Attachments `toml:"attachments"`
+	Clamd       Clamd       `toml:"clamd"`
+	ICAP        ICAP        `toml:"icap"`
+
 	lines map[string]int // of each key that the file sets
 }
 
