@@ -101,7 +101,7 @@ func (c *Client) Scan(ctx context.Context, m *filter.Mail) (filter.Result, error
 	if err != nil {
 		return filter.Result{}, err
 	}
-	return reply.result(c.Name())
+	return reply.result(c.Name(), m.Message.Header)
 }
 
 // post sends a request and returns the body of the reply. Asking twice does no harm, so that a request

@@ -8,6 +8,7 @@ import (
 
 	"posthaste/filter"
 	"posthaste/mail"
+	"posthaste/message"
 	"posthaste/smtp"
 )
 
@@ -29,8 +30,8 @@ func parse(text []byte) (Reply, error) {
 	return r, nil
 }
 
-// result makes of a reply what the engine called name says.
-func (r Reply) result(name string) (filter.Result, error) {
+// result makes of a reply about a message with header h what the engine called name says.
+func (r Reply) result(name string, h message.Header) (filter.Result, error) {
 	out := filter.Result{Action: r.Action, Discard: r.Discard, Reason: bounded(r.Reason)}
 	whole := mail.Finding{Rule: "HOOK", Weight: r.Score, Evidence: name + ": " + out.Reason, Meaning: "What a program of this site says of the message."}
 	if out.Reason == "" {
@@ -55,7 +56,7 @@ func (r Reply) result(name string) (filter.Result, error) {
 		out.Reason = name + " asks for " + r.Action.String()
 	}
 	var err error
-	if out.Edits.Fields, err = r.fields(); err != nil {
+	if out.Edits.Fields, err = r.fields(h); err != nil {
 		return filter.Result{}, err
 	}
 	out.Reply, err = r.status()
@@ -83,15 +84,16 @@ func (r Reply) status() (*mail.Status, error) {
 }
 
 // fields returns the changes of the header, removals first.
-func (r Reply) fields() ([]filter.FieldEdit, error) {
+func (r Reply) fields(h message.Header) ([]filter.FieldEdit, error) {
 	var all []filter.FieldEdit
 	for _, name := range r.Remove {
 		if !isFieldName(name) {
 			return nil, fmt.Errorf("%w: %.60q is no name of a header field", errReply, name)
 		}
-		const most = 8 // fields of one name; each edit takes the first that is left
-		for range most {
-			all = append(all, filter.FieldEdit{Op: filter.ChangeField, At: 1, Name: name})
+		for _, f := range h.Fields() {
+			if f.Is(name) && len(all) < maxFields { // each edit takes the first that is left
+				all = append(all, filter.FieldEdit{Op: filter.ChangeField, At: 1, Name: name})
+			}
 		}
 	}
 	for _, f := range r.Add {

@@ -11,11 +11,12 @@ import (
 
 	"posthaste/filter"
 	"posthaste/mail"
+	"posthaste/message"
 )
 
-// result makes of an answer what the engine says.
-func (c *Client) result(a answer) filter.Result {
-	r := filter.Result{Findings: c.findings(a), Edits: filter.Edits{Fields: a.Milter.fields()}}
+// result makes of an answer about a message with header h what the engine says.
+func (c *Client) result(a answer, h message.Header) filter.Result {
+	r := filter.Result{Findings: c.findings(a), Edits: filter.Edits{Fields: a.Milter.fields(h)}}
 	if !c.cfg.Follow {
 		return r
 	}
@@ -77,10 +78,10 @@ type edits struct {
 
 // fields returns the changes, removals first, in the order of names, so that the same answer always
 // makes the same message.
-func (e edits) fields() []filter.FieldEdit {
+func (e edits) fields(h message.Header) []filter.FieldEdit {
 	var all []filter.FieldEdit
 	for _, name := range slices.Sorted(maps.Keys(e.Remove)) {
-		for _, at := range places(e.Remove[name]) {
+		for _, at := range places(e.Remove[name], count(h, name)) {
 			all = append(all, filter.FieldEdit{Op: filter.ChangeField, At: at, Name: name})
 		}
 	}
@@ -122,27 +123,34 @@ func headersOf(raw json.RawMessage) []header {
 	return all
 }
 
-// places reads a value of remove_headers: a number counts fields of that name from 1, 0 means all. Of all
-// we remove as many as rspamd can mean, the last first, so that no place moves.
-func places(raw json.RawMessage) []int {
-	var n int
+// places reads a value of remove_headers for a name that n fields have: a number counts them from 1, or
+// from the last when it is negative, and 0 means all. The last come first, so that no place moves.
+func places(raw json.RawMessage, n int) []int {
+	var one int
 	var list []int
-	switch {
-	case json.Unmarshal(raw, &n) == nil && n > 0:
-		return []int{n}
-	case json.Unmarshal(raw, &n) == nil && n == 0:
-		const most = 20
-		for n := most; n > 0; n-- {
-			list = append(list, n)
-		}
-		return list
-	case json.Unmarshal(raw, &list) == nil:
-		list = slices.DeleteFunc(list, func(n int) bool { return n < 1 })
-		slices.Sort(list)
-		slices.Reverse(list)
-		return list[:min(len(list), maxFields)]
+	if json.Unmarshal(raw, &one) == nil {
+		list = []int{one}
+	} else if json.Unmarshal(raw, &list) != nil {
+		return nil
 	}
-	return nil
+	var all []int
+	for at := min(n, maxFields); at > 0; at-- {
+		if slices.Contains(list, at) || slices.Contains(list, at-n-1) || slices.Contains(list, 0) {
+			all = append(all, at)
+		}
+	}
+	return all
+}
+
+// count returns how many fields have a name.
+func count(h message.Header, name string) int {
+	n := 0
+	for _, f := range h.Fields() {
+		if f.Is(name) {
+			n++
+		}
+	}
+	return n
 }
 
 // isFieldName tells whether name is printable ASCII without colon (RFC 5322 section 3.6.8).

@@ -87,7 +87,7 @@ func (c *Client) Scan(ctx context.Context, m *filter.Mail) (filter.Result, error
 	if err != nil {
 		return filter.Result{}, err
 	}
-	return c.result(a), nil
+	return c.result(a, m.Message.Header), nil
 }
 
 // Learn teaches content as spam or as ham. URL must be that of the controller (port 11334). Content that
