@@ -41,7 +41,7 @@ func Mail(t testing.TB, content string, to ...string) *filter.Mail {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := &mail.Envelope{ID: "01JDXAMPLE000001", From: from, Received: time.Unix(1.796e9, 0).UTC(), Origin: mail.Origin{
+	env := &mail.Envelope{ID: "01JDXAMPLE000001", From: from, Received: time.Date(2026, 11, 30, 21, 0, 1, 0, time.UTC), Origin: mail.Origin{
 		IP: netip.MustParseAddr("192.0.2.1"), Name: "out.client.test", Helo: "helo.client.test", Protocol: "ESMTPS", TLS: "TLS 1.3 TLS_AES_128_GCM_SHA256"}}
 	if len(to) == 0 {
 		to = []string{"ann@north.test"}

@@ -78,7 +78,7 @@ func (s Storm) round(t *testing.T, guard *filter.Guard, round int) {
 			}
 		})
 	}
-	tally.await(t, good, 20)
+	tally.await(t, good, 2*workers)
 	s.Process.Kill()
 	tally.await(t, silent, workers)
 	s.Process.Restart(t)
@@ -88,7 +88,7 @@ func (s Storm) round(t *testing.T, guard *filter.Guard, round int) {
 		tally.count(s.judge(r, err))
 	} else {
 		tally.reset(good)
-		tally.await(t, good, 20)
+		tally.await(t, good, 2*workers)
 	}
 	took := time.Since(back)
 	stop()
