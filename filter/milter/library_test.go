@@ -9,6 +9,7 @@ import (
 	library "github.com/emersion/go-milter"
 
 	"posthaste/filter"
+	"posthaste/filter/filtertest"
 	"posthaste/mail"
 )
 
@@ -54,7 +55,7 @@ func TestAMilterOfAnotherHandMakesEveryChange(t *testing.T) {
 	served.Go(func() { server.Serve(ln) })
 	defer served.Wait()
 	defer ln.Close()
-	m := mailOf(t, plain)
+	m := filtertest.Mail(t, plain)
 	r, err := newClient(t, "inet:"+ln.Addr().String()).Scan(t.Context(), m)
 	if err != nil {
 		t.Fatal(err)

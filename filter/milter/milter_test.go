@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"posthaste/filter"
+	"posthaste/filter/filtertest"
 	"posthaste/mail"
 )
 
@@ -36,8 +37,8 @@ func TestAddressesAreThoseOfPostfix(t *testing.T) {
 }
 
 func TestScanTellsTheWholeSession(t *testing.T) {
-	s := &script{}
-	r, err := s.start(t).Scan(t.Context(), mailOf(t, plain, "ann@north.test", "eve@north.test"))
+	s := &script{unix: true}
+	r, err := s.start(t).Scan(t.Context(), filtertest.Mail(t, plain, "ann@north.test", "eve@north.test"))
 	if err != nil || r.Action != mail.Accept || !r.Edits.Empty() || len(r.Findings) != 0 {
 		t.Fatalf("got %+v, %v", r, err)
 	}
@@ -117,7 +118,7 @@ func TestWhatAMilterSaysBecomesAResult(t *testing.T) {
 		{"the null sender", 'E', [][]byte{packetOf('e', "<>"), done}, filter.Result{Edits: filter.Edits{From: new(mail.ReversePath)}}, ""},
 	} {
 		s := &script{answers: map[byte]func([]byte) []byte{c.code: raw(c.packets...)}}
-		got, err := s.start(t).Scan(t.Context(), mailOf(t, plain))
+		got, err := s.start(t).Scan(t.Context(), filtertest.Mail(t, plain))
 		rule := ""
 		if len(got.Findings) > 0 {
 			rule = got.Findings[0].Rule
@@ -158,7 +159,7 @@ func TestAMilterThatBreaksTheProtocolIsAnErrorAndNoAnswer(t *testing.T) {
 		{"macros without end", 'O', [][]byte{appendPacket(nil, 'O', []byte{0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 'i'})}},
 	} {
 		s := &script{answers: map[byte]func([]byte) []byte{c.code: raw(c.packets...)}}
-		r, err := s.start(t).Scan(t.Context(), mailOf(t, plain))
+		r, err := s.start(t).Scan(t.Context(), filtertest.Mail(t, plain))
 		var status *mail.Status
 		if !errors.Is(err, errProtocol) || errors.As(err, &status) {
 			t.Errorf("%s: got %+v, %v", c.name, r, err)
@@ -173,7 +174,7 @@ func TestARefusedRecipientIsTakenOut(t *testing.T) {
 		}
 		return packetOf('c')
 	}}}
-	r, err := s.start(t).Scan(t.Context(), mailOf(t, plain, "ann@north.test", "eve@north.test"))
+	r, err := s.start(t).Scan(t.Context(), filtertest.Mail(t, plain, "ann@north.test", "eve@north.test"))
 	if err != nil || r.Action != mail.Accept || len(r.Edits.Remove) != 1 || r.Edits.Remove[0].Local != "eve" ||
 		len(r.Findings) != 1 || r.Findings[0].Evidence != "tested: eve@north.test: 550 5.1.1 no eve" {
 		t.Errorf("got %+v, %v", r, err)
@@ -192,7 +193,7 @@ func TestFlagsAreHonoured(t *testing.T) {
 		{"no body", noBody | noHeaderReply, "CHMRTLLLNE"},
 	} {
 		s := &script{version: 6, actions: 0, flags: c.flags}
-		if _, err := s.start(t).Scan(t.Context(), mailOf(t, plain)); err != nil {
+		if _, err := s.start(t).Scan(t.Context(), filtertest.Mail(t, plain)); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
@@ -208,11 +209,11 @@ func TestFlagsAreHonoured(t *testing.T) {
 
 func TestAnOldMilterHearsNoDATAAndALeadingSpaceOnlyWhoWants(t *testing.T) {
 	s := &script{version: 2, actions: 0x3F}
-	if _, err := s.start(t).Scan(t.Context(), mailOf(t, plain)); err != nil || len(s.heardOf("T")) != 0 {
+	if _, err := s.start(t).Scan(t.Context(), filtertest.Mail(t, plain)); err != nil || len(s.heardOf("T")) != 0 {
 		t.Errorf("version 2: %v, heard %q", err, s.heardOf("T"))
 	}
 	s = &script{version: 6, flags: leadingSpace}
-	if _, err := s.start(t).Scan(t.Context(), mailOf(t, plain)); err != nil || s.heardOf("L")[1] != "LSubject| a long\n line|" {
+	if _, err := s.start(t).Scan(t.Context(), filtertest.Mail(t, plain)); err != nil || s.heardOf("L")[1] != "LSubject| a long\n line|" {
 		t.Errorf("%v, heard %q", err, s.heardOf("L"))
 	}
 }
@@ -221,7 +222,7 @@ func TestMacrosAreThoseTheMilterAskedFor(t *testing.T) {
 	symbols := cstring(binary.BigEndian.AppendUint32(nil, 2), "mail_addr, i")
 	symbols = cstring(binary.BigEndian.AppendUint32(symbols, 99), "unknown stage")
 	s := &script{version: 6, symbols: symbols}
-	if _, err := s.start(t).Scan(t.Context(), mailOf(t, plain)); err != nil {
+	if _, err := s.start(t).Scan(t.Context(), filtertest.Mail(t, plain)); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.heardOf("D")[2]; got != "DMmail_addr|bob@client.test|i|01JDXAMPLE000001|" {
@@ -233,7 +234,7 @@ func TestABigBodyComesInChunksUntilTheMilterHasEnough(t *testing.T) {
 	const size = 50 << 20
 	content := "Subject: big\r\n\r\n" + strings.Repeat("0123456789abcde\n", size/16)
 	s := &script{version: 6, flags: noBodyReply}
-	if _, err := s.start(t).Scan(t.Context(), mailOf(t, content)); err != nil {
+	if _, err := s.start(t).Scan(t.Context(), filtertest.Mail(t, content)); err != nil {
 		t.Fatal(err)
 	}
 	sum := 0
@@ -248,7 +249,7 @@ func TestABigBodyComesInChunksUntilTheMilterHasEnough(t *testing.T) {
 		t.Errorf("heard %d bytes, want %d", sum, size)
 	}
 	s = &script{answers: map[byte]func([]byte) []byte{'B': raw(packetOf('s'))}}
-	if _, err := s.start(t).Scan(t.Context(), mailOf(t, content)); err != nil || len(s.heardOf("B")) != 1 || len(s.heardOf("E")) != 1 {
+	if _, err := s.start(t).Scan(t.Context(), filtertest.Mail(t, content)); err != nil || len(s.heardOf("B")) != 1 || len(s.heardOf("E")) != 1 {
 		t.Errorf("%v: %d chunks after skip", err, len(s.heardOf("B")))
 	}
 }
@@ -265,7 +266,7 @@ func TestOddContentKeepsItsFrames(t *testing.T) {
 		{"a line that is no field", "Subject: x\r\nnonsense\r\n\r\n", []string{"LSubject|x|"}},
 	} {
 		s := &script{}
-		_, err := s.start(t).Scan(t.Context(), mailOf(t, c.content))
+		_, err := s.start(t).Scan(t.Context(), filtertest.Mail(t, c.content))
 		if got := s.heardOf("LB"); err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, heard %.200q", c.name, err, got)
 		}
@@ -278,7 +279,7 @@ func TestAWaitEndsWithItsContext(t *testing.T) {
 		s := &script{answers: map[byte]func([]byte) []byte{code: func([]byte) []byte { <-hang; return nil }}}
 		client := s.start(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		_, err := client.Scan(ctx, mailOf(t, plain))
+		_, err := client.Scan(ctx, filtertest.Mail(t, plain))
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%c: %v", code, err)
@@ -289,7 +290,7 @@ func TestAWaitEndsWithItsContext(t *testing.T) {
 	s := &script{answers: map[byte]func([]byte) []byte{'E': raw(slices.Repeat([][]byte{packetOf('p')}, 100)...)}}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := s.start(t).Scan(ctx, mailOf(t, plain)); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.start(t).Scan(ctx, filtertest.Mail(t, plain)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("progress: %v", err)
 	}
 }
@@ -305,7 +306,7 @@ func TestASessionTellsSeveralMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := mailOf(t, plain, "ann@north.test", "eve@north.test")
+	m := filtertest.Mail(t, plain, "ann@north.test", "eve@north.test")
 	ctx, o := t.Context(), m.Envelope.Origin
 	if err := errors.Join(session.Connect(ctx, o), session.Helo(ctx, o)); err != nil {
 		t.Fatal(err)
@@ -332,5 +333,16 @@ func TestASessionTellsSeveralMessages(t *testing.T) {
 	}
 	if got := len(s.heardOf("C")) + len(s.heardOf("E")); got != 4 {
 		t.Errorf("%d connects and ends, want 1 and 3", got)
+	}
+}
+
+// BenchmarkScan asks a milter that wants an answer to everything, on loopback.
+func BenchmarkScan(b *testing.B) {
+	c := (&script{}).start(b)
+	m := filtertest.Mail(b, plain+strings.Repeat("0123456789abcde\r\n", 200))
+	for b.Loop() {
+		if _, err := c.Scan(b.Context(), m); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -5,16 +5,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
-	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"posthaste/filter"
-	"posthaste/mail"
-	"posthaste/message"
-	"posthaste/smtp"
 )
 
 // A script is a milter of the tests that speaks the bare protocol, so that it can do what libraries
@@ -22,6 +16,7 @@ import (
 type script struct {
 	version, actions, flags uint32
 	symbols                 []byte
+	unix                    bool                              // listen on a socket file
 	answers                 map[byte]func(data []byte) []byte // raw packets to send; nil sends nothing
 
 	mu    sync.Mutex // guards what follows
@@ -46,7 +41,7 @@ func raw(packets ...[]byte) func([]byte) []byte {
 	return func([]byte) []byte { return all }
 }
 
-func (s *script) serve(t *testing.T, conn net.Conn) {
+func (s *script) serve(conn net.Conn) {
 	defer conn.Close()
 	silent := map[byte]uint32{cmdConnect: noConnectReply, cmdHelo: noHeloReply, cmdMail: noMailReply, cmdRcpt: noRcptReply,
 		cmdData: noDataReply, cmdHeader: noHeaderReply, cmdEOH: noEOHReply, cmdBody: noBodyReply}
@@ -96,12 +91,16 @@ func (s *script) heardOf(codes string) []string {
 }
 
 // start serves s on loopback and returns a client of it.
-func (s *script) start(t *testing.T) *Client {
+func (s *script) start(t testing.TB) *Client {
 	t.Helper()
 	if s.version == 0 {
 		s.version, s.actions = 6, allActions
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	network, address, notation := "tcp", "127.0.0.1:0", "inet:"
+	if s.unix {
+		network, address, notation = "unix", filepath.Join(t.TempDir(), "milter.sock"), "unix:"
+	}
+	ln, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,14 +111,14 @@ func (s *script) start(t *testing.T) *Client {
 			if err != nil {
 				return
 			}
-			sessions.Go(func() { s.serve(t, conn) })
+			sessions.Go(func() { s.serve(conn) })
 		}
 	})
 	t.Cleanup(func() { ln.Close(); sessions.Wait() })
-	return newClient(t, "inet:"+ln.Addr().String())
+	return newClient(t, notation+ln.Addr().String())
 }
 
-func newClient(t *testing.T, address string) *Client {
+func newClient(t testing.TB, address string) *Client {
 	t.Helper()
 	c, err := New(Config{Name: "tested", Address: address, Hostname: "mx.north.test"})
 	if err != nil {
@@ -129,25 +128,3 @@ func newClient(t *testing.T, address string) *Client {
 }
 
 const plain = "From: Bob <bob@client.test>\r\nSubject: a long\r\n line\r\nX-Empty:\r\n\r\nbody\r\n"
-
-// mailOf returns what engines look at, for one or more recipients.
-func mailOf(t testing.TB, content string, to ...string) *filter.Mail {
-	t.Helper()
-	from, err := smtp.ParseReversePath("<bob@client.test>")
-	if err != nil {
-		t.Fatal(err)
-	}
-	env := &mail.Envelope{ID: "01JDXAMPLE000001", From: from, Received: time.Unix(1.8e9, 0), Origin: mail.Origin{
-		IP: netip.MustParseAddr("192.0.2.1"), Name: "out.client.test", Helo: "helo.client.test", Protocol: "ESMTPS", TLS: "TLS 1.3 TLS_AES_128_GCM_SHA256"}}
-	if len(to) == 0 {
-		to = []string{"ann@north.test"}
-	}
-	for _, r := range to {
-		a, err := smtp.ParseAddress(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		env.Recipients = append(env.Recipients, mail.Recipient{Address: a})
-	}
-	return &filter.Mail{Envelope: env, Content: []byte(content), Message: message.Parse([]byte(content)), Hostname: "mx.north.test"}
-}

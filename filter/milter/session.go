@@ -122,9 +122,10 @@ func (s *Session) Helo(ctx context.Context, o mail.Origin) error {
 	return s.stage(ctx, noHelo, noHeloReply, cmdHelo, cstring(nil, o.Helo))
 }
 
-// Mail begins a message. size is that which the client announced, or 0.
+// Mail begins a message, and ends one before it that came to no end. size is that which the client
+// announced, or 0.
 func (s *Session) Mail(ctx context.Context, env *mail.Envelope, size int) error {
-	s.message = s.verdict
+	s.Reset()
 	s.macros.sender(env)
 	s.inMail = true
 	data := cstring(nil, "<"+env.From.String()+">")
