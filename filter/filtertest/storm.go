@@ -29,6 +29,7 @@ type Storm struct {
 const (
 	workers  = 4
 	restTime = 15 * time.Second // of a guard
+	timeout  = 10 * time.Second // of a guard: a program that has just started is slow, and may miss it once
 )
 
 // Run kills and restarts the program. Every answer must be that of the program, or a silence that means
@@ -44,7 +45,7 @@ func (s Storm) Run(t *testing.T) {
 		t.Fatalf("before the storm: %v, %+v", err, r)
 	}
 	goroutines, files := s.settled()
-	guard := filter.NewGuard(s.Engine, 10*time.Second, s.Closed, nil)
+	guard := filter.NewGuard(s.Engine, timeout, s.Closed, nil)
 	for round := range rounds {
 		s.round(t, guard, round)
 	}
@@ -88,14 +89,14 @@ func (s Storm) round(t *testing.T, guard *filter.Guard, round int) {
 		tally.count(s.judge(r, err))
 	} else {
 		tally.reset(good)
-		tally.await(t, good, 2*workers)
+		tally.await(t, good, 1)
 	}
 	took := time.Since(back)
 	stop()
 	flow.Wait()
 	t.Logf("round %d: %s; asked again %v after the restart", round, tally.String(), took.Round(10*time.Millisecond))
-	if took > restTime+10*time.Second {
-		t.Errorf("asked again only after %v, want at most the rest of %v", took, restTime)
+	if took > 2*(restTime+timeout) {
+		t.Errorf("asked again only after %v, want at most two rests and two timeouts, %v", took, 2*(restTime+timeout))
 	}
 	if tally.wrong != nil {
 		t.Errorf("a wrong answer: %v", tally.wrong)

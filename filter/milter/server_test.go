@@ -45,7 +45,7 @@ func (s *script) serve(conn net.Conn) {
 	defer conn.Close()
 	silent := map[byte]uint32{cmdConnect: noConnectReply, cmdHelo: noHeloReply, cmdMail: noMailReply, cmdRcpt: noRcptReply,
 		cmdData: noDataReply, cmdHeader: noHeaderReply, cmdEOH: noEOHReply, cmdBody: noBodyReply}
-	r := bufio.NewReader(conn)
+	r := bufio.NewReaderSize(conn, 2*maxChunk)
 	for {
 		p, err := readPacket(r)
 		if err != nil {

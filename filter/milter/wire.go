@@ -121,7 +121,8 @@ func appendPacket(dst []byte, code byte, data ...[]byte) []byte {
 	return dst
 }
 
-// readPacket reads one packet. Memory grows with what arrives, not with what its length promises.
+// readPacket reads one packet. Memory of a long one grows with what arrives, not with what its length
+// promises.
 func readPacket(r *bufio.Reader) (packet, error) {
 	var head [5]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -132,8 +133,13 @@ func readPacket(r *bufio.Reader) (packet, error) {
 		return packet{}, fmt.Errorf("%w: a packet of %d bytes, want 1 to %d", errProtocol, length, maxReply)
 	}
 	p := packet{code: head[4]}
-	if length == 1 {
-		return p, nil
+	if length <= maxChunk {
+		p.data = make([]byte, length-1)
+		_, err := io.ReadFull(r, p.data)
+		if err == io.EOF && length > 1 {
+			err = io.ErrUnexpectedEOF
+		}
+		return p, err
 	}
 	var data bytes.Buffer
 	if _, err := io.CopyN(&data, r, int64(length-1)); err != nil {
