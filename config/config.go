@@ -63,10 +63,6 @@ type Config struct {
 	Spamds       []Spamd      `toml:"spamd"`
 	Hooks        []Hook       `toml:"hook"`
 	Quarantine   Quarantine   `toml:"quarantine"`
-	Milters     []Milter     `toml:"milter"`
-	Rspamds     []Rspamd     `toml:"rspamd"`
-	Spamds      []Spamd      `toml:"spamd"`
-	Hooks       []Hook       `toml:"hook"`
 
 	Attachments Attachments `toml:"attachments"`
 	Clamd       Clamd       `toml:"clamd"`
