@@ -170,7 +170,7 @@ func (p *Process) Restart(t *testing.T) {
 	}
 }
 
-// Kill ends the program and all that it started, by SIGKILL.
+// Kill ends the program and all that it started, by SIGKILL, and returns once nobody has its port.
 func (p *Process) Kill() {
 	if p.cmd == nil || p.cmd.Process == nil {
 		return
@@ -178,4 +178,12 @@ func (p *Process) Kill() {
 	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	p.cmd.Wait()
 	p.cmd = nil
+	// Its children, which are not ours to wait for, share the socket and may die a moment later.
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.port))
+		if err != nil {
+			return
+		}
+		conn.Close()
+	}
 }
