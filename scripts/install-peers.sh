@@ -16,6 +16,8 @@ cc:gcc swaks:swaks msmtp:msmtp mbsync:isync fetchmail:fetchmail curl:curl neomut
 tools="rspamd:rspamd spamd:spamd opendkim:opendkim slapd:slapd ldapsearch:ldap-utils mariadbd:mariadb-server-core mariadb:mariadb-client-core unbound:unbound ldns-signzone:ldnsutils delv:bind9-dnsutils mandoc:mandoc ip:iproute2
 cc:gcc swaks:swaks msmtp:msmtp mbsync:isync fetchmail:fetchmail curl:curl neomutt:neomutt s-nail:s-nail tmux:tmux python3:python3 openssl:openssl"
 chromium:chromium rspamd:rspamd spamd:spamd opendkim:opendkim"
+tools="slapd:slapd ldapsearch:ldap-utils mariadbd:mariadb-server-core mariadb:mariadb-client-core unbound:unbound ldns-signzone:ldnsutils delv:bind9-dnsutils mandoc:mandoc ip:iproute2 xmllint:libxml2-utils opendmarc:opendmarc
+cc:gcc swaks:swaks msmtp:msmtp mbsync:isync fetchmail:fetchmail curl:curl neomutt:neomutt s-nail:s-nail tmux:tmux python3:python3 openssl:openssl"
 
 missing=
 need() { missing="$missing $*"; }
