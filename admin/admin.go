@@ -42,7 +42,8 @@ type Config struct {
 	DNSBL      *dnsbl.Lists
 	Bans       *ban.Bans
 	Greylist   *greylist.Greylist
-	Quota      int64 // of accounts that name none, in bytes; 0 is no limit
+	Reports    Reports // about DMARC and of feedback
+	Quota      int64   // of accounts that name none, in bytes; 0 is no limit
 	Hostname   string
 	Log        *slog.Logger
 

@@ -61,6 +61,15 @@ func (a *Admin) Handler() http.Handler {
 	one(mux, "dnsbl/check", a.DNSBLCheck)
 	a.handleBans(mux)
 	one(mux, "expect", a.Expect)
+	many(mux, "dmarc/list", func(ctx context.Context, r ReportsRequest) iter.Seq2[any, error] {
+		return anySeq(a.DMARCReports(ctx, r))
+	})
+	one(mux, "dmarc/show", a.DMARCReport)
+	many(mux, "dmarc/summary", func(ctx context.Context, r SummaryRequest) iter.Seq2[any, error] {
+		return anySeq(a.DMARCSummary(ctx, r))
+	})
+	many(mux, "arf/list", func(ctx context.Context, r ReportsRequest) iter.Seq2[any, error] { return anySeq(a.ARFReports(ctx, r)) })
+	one(mux, "arf/show", a.ARFReport)
 	none(mux, "reload", a.Reload)
 	one(mux, "explain", a.Explain)
 	many(mux, "explain/message", func(ctx context.Context, r VerdictRequest) iter.Seq2[any, error] { return events(a.Verdicts(ctx, r)) })

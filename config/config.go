@@ -52,6 +52,8 @@ type Config struct {
 	Warmups     []Warmup     `toml:"warmup"`
 	TLSPolicy   TLSPolicy    `toml:"tls_policy"`
 	TLSRPT      TLSRPT       `toml:"tlsrpt"`
+	DMARC       DMARC        `toml:"dmarc"`
+	ARF         ARF          `toml:"arf"`
 	Tables      []Table      `toml:"table"`
 	DNSBLs      []DNSBL      `toml:"dnsbl"`
 	Filter      Filter       `toml:"filter"`

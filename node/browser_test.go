@@ -72,10 +72,10 @@ type packet struct {
 	Params any             `json:"params,omitempty"`
 	Sess   string          `json:"sessionId,omitempty"`
 	Result json.RawMessage `json:"result,omitempty"`
-	Error  *failure        `json:"error,omitempty"`
+	Error  *protocolError  `json:"error,omitempty"`
 }
 
-type failure struct {
+type protocolError struct {
 	Message string `json:"message"`
 }
 

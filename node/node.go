@@ -210,9 +210,12 @@ func (n *Node) buildParts(ctx context.Context, c *config.Config) (err error) {
 			Hostname: c.Hostname, Store: n.kv, Queue: submit.Signed{Queue: n.queue, Signer: n.dkim}, Resolver: presentNames{n}, Log: n.log})
 	}
 	n.quarantine = n.newQuarantine(c)
+	if err := n.openReports(c); err != nil {
+		return err
+	}
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
 		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, DKIM: n.dkim, Quarantine: n.quarantine,
-		DNSBL: n.dnsbl, Bans: n.bans, Greylist: n.greylist, Log: n.log,
+		DNSBL: n.dnsbl, Bans: n.bans, Greylist: n.greylist, Reports: n.keptReports(), Log: n.log,
 		Reload: n.Reload, Explain: n.explain})
 	return nil
 }
@@ -284,6 +287,7 @@ func (n *Node) Run(ctx context.Context, ready func()) (err error) {
 	if n.tlsCounts != nil {
 		s.group.Go(func() error { return n.tlsCounts.Run(ctx) })
 	}
+	n.runReports(ctx, s.group)
 	if p.cfg.Drop.Enabled {
 		s.group.Go(func() error { return n.picker(p.cfg).Run(ctx) })
 	}

@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
-	"time"
 
 	"posthaste/access"
 	"posthaste/cert"
@@ -19,17 +17,14 @@ import (
 	"posthaste/deliver/local"
 	"posthaste/deliver/pipe"
 	"posthaste/deliver/remote"
-	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/directory"
 	"posthaste/directory/aliasmap"
 	"posthaste/dns"
 	"posthaste/filter/dnsbl"
 	"posthaste/inbound"
-	"posthaste/mail"
 	"posthaste/queue"
 	"posthaste/rewrite"
 	"posthaste/route"
-	"posthaste/smtp"
 	"posthaste/srs"
 	"posthaste/submit"
 	"posthaste/table"
@@ -259,15 +254,6 @@ func pipes(c *config.Config) []pipe.Config {
 // maxPipeRecipients is how many recipients a program gets at once that takes several.
 const maxPipeRecipients = 50
 
-// tlsReader keeps the TLS reports of other hosts.
-type tlsReader struct{ inbox *tlsrpt.Inbox }
-
-// Receive reads a report.
-func (r tlsReader) Receive(ctx context.Context, content []byte, now time.Time) error {
-	_, err := r.inbox.Receive(ctx, content, now)
-	return err
-}
-
 // buildPolicies makes what decides about mail that comes.
 func (p *plan) buildPolicies(context.Context) error {
 	n, c := p.node, p.cfg
@@ -286,13 +272,11 @@ func (p *plan) buildPolicies(context.Context) error {
 		return err
 	}
 	cfg.Filtering = filtering
-	if c.TLSRPT.Receive != "" {
-		a, err := smtp.ParseAddress(strings.ToLower(c.TLSRPT.Receive))
-		if err != nil {
-			return &config.Error{File: cmp.Or(n.options.File, "configuration"), Problems: []config.Problem{c.Problem("tlsrpt.receive", "%v", err)}}
-		}
-		cfg.Readers = map[mail.Address]inbound.Reader{a: tlsReader{n.tlsInbox}}
+	readers, err := n.reportReaders(c)
+	if err != nil {
+		return err
 	}
+	cfg.Readers = readers
 	if c.Relay.Verify == "call-ahead" {
 		cfg.Verifier = inbound.NewVerifier(inbound.VerifierConfig{KV: n.kv, Prober: p, Defer: c.Relay.Unverified == "defer", Log: n.log})
 	}

@@ -140,6 +140,7 @@ func restartNeeded(before, after *config.Config) error {
 		{"drop", before.Drop, after.Drop},
 		{"unix.trusted", before.Unix.Trusted, after.Unix.Trusted},
 		{"tlsrpt", before.TLSRPT, after.TLSRPT},
+		{"dmarc", before.DMARC, after.DMARC},
 		{"helper", before.Helper, after.Helper},
 		{"greylist", before.Greylist, after.Greylist},
 		{"limits.exempt", before.Limits.Exempt, after.Limits.Exempt},

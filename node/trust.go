@@ -29,6 +29,7 @@ type trusting struct {
 	outflow    *outflow.Outflow
 	dnsbl      *dnsbl.Lists
 	quarantine *quarantine.Quarantine
+	reports    mailReports
 }
 
 // buildLearning makes what learns, before the store, which tells it what readers do.

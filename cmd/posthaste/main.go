@@ -31,8 +31,6 @@ type commands struct {
 	Mailbox mailboxCommand  `cmd:"" help:"Mailboxes of an account: list, import, export."`
 	Queue   queueCommands   `cmd:"" help:"Messages that wait for delivery."`
 	TLSRPT  tlsrptCommands  `cmd:"" name:"tlsrpt" help:"What other hosts report about TLS with our domains (RFC 8460)."`
-	DKIM    dkimCommands    `cmd:"" name:"dkim" help:"Keys that our domains sign mail with (RFC 6376)."`
-	SPF     spfCommands     `cmd:"" name:"spf" help:"Sender policies of domains (RFC 7208): check them."`
 	Trace   traceCommand    `cmd:"" help:"What happened to a message, and why."`
 	Man     manCommand      `cmd:"" help:"Print the manual."`
 	Table   tableCommands   `cmd:"" help:"Lookup tables: test what they answer."`
