@@ -18,6 +18,7 @@ import (
 	"posthaste/mailauth/dmarc/aggregate"
 	"posthaste/mailauth/dmarc/failure"
 	"posthaste/smtp"
+	"posthaste/submit"
 )
 
 // mailReports is what a node tells others about their mail, and keeps of what others tell.
@@ -28,7 +29,7 @@ type mailReports struct {
 	arfInbox      *arf.Inbox
 }
 
-// openReports makes the parts of n.reports. The queue must be there.
+// openReports makes the parts of n.reports. Queue and keys must be there.
 func (n *Node) openReports(c *config.Config) error {
 	n.reports = mailReports{dmarcInbox: aggregate.NewInbox(n.kv), arfInbox: arf.NewInbox(n.kv)}
 	if c.DMARC.ReportFrom == "" {
@@ -38,10 +39,11 @@ func (n *Node) openReports(c *config.Config) error {
 	if err != nil {
 		return &config.Error{File: n.options.File, Problems: []config.Problem{c.Problem("dmarc.report_from", "%v", err)}}
 	}
+	signed := submit.Signed{Queue: n.queue, Signer: n.dkim} // who gets reports wants them to pass DMARC
 	n.reports.dmarcCounts = aggregate.New(aggregate.Config{From: from, Contact: c.DMARC.Contact, Organization: c.DMARC.Organization,
-		Hostname: c.Hostname, Store: n.kv, Queue: n.queue, Resolver: presentNames{n}, Log: n.log})
+		Hostname: c.Hostname, Store: n.kv, Queue: signed, Resolver: presentNames{n}, Log: n.log})
 	if c.DMARC.FailureReports {
-		n.reports.dmarcFailures = failure.New(failure.Config{From: from, Hostname: c.Hostname, Queue: n.queue, Resolver: presentNames{n}, Log: n.log})
+		n.reports.dmarcFailures = failure.New(failure.Config{From: from, Hostname: c.Hostname, Queue: signed, Resolver: presentNames{n}, Log: n.log})
 	}
 	return nil
 }
@@ -56,7 +58,7 @@ func (n *Node) runReports(ctx context.Context, group *errgroup.Group) {
 	}
 }
 
-// kept is what the operations of the admin look at.
+// keptReports is what the operations of the admin look at.
 func (n *Node) keptReports() admin.Reports {
 	return admin.Reports{DMARC: n.reports.dmarcInbox, ARF: n.reports.arfInbox, Name: func(ctx context.Context, ip netip.Addr) string {
 		p := n.present()

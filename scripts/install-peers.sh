@@ -9,7 +9,7 @@ PATH=$PATH:/usr/sbin:/sbin
 PEERS=${POSTHASTE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/posthaste/peers}
 
 # command:package
-tools="slapd:slapd ldapsearch:ldap-utils mariadbd:mariadb-server-core mariadb:mariadb-client-core unbound:unbound ldns-signzone:ldnsutils delv:bind9-dnsutils mandoc:mandoc ip:iproute2
+tools="slapd:slapd ldapsearch:ldap-utils mariadbd:mariadb-server-core mariadb:mariadb-client-core unbound:unbound ldns-signzone:ldnsutils delv:bind9-dnsutils mandoc:mandoc ip:iproute2 xmllint:libxml2-utils opendmarc:opendmarc
 cc:gcc swaks:swaks msmtp:msmtp mbsync:isync fetchmail:fetchmail curl:curl neomutt:neomutt s-nail:s-nail tmux:tmux python3:python3 openssl:openssl
 chromium:chromium"
 cc:gcc swaks:swaks msmtp:msmtp mbsync:isync fetchmail:fetchmail curl:curl neomutt:neomutt s-nail:s-nail tmux:tmux python3:python3 openssl:openssl clamd:clamav-daemon c-icap:c-icap"

@@ -126,6 +126,9 @@ func (zeros) Read(p []byte) (int, error) {
 
 // TestBombs states what the worst reports cost.
 func TestBombs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures time and memory")
+	}
 	record := small[strings.Index(small, "<record>") : strings.Index(small, "</record>")+len("</record>")]
 	head := small[strings.Index(small, "<feedback"):strings.Index(small, "<record>")]
 	deep := head + "<record>" + strings.Repeat("<a>", 1_000_000)
