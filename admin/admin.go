@@ -18,6 +18,7 @@ import (
 	"posthaste/auth/ban"
 	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/directory"
+	"posthaste/filter/dlp"
 	"posthaste/filter/dnsbl"
 	"posthaste/filter/greylist"
 	"posthaste/mail"
@@ -42,6 +43,7 @@ type Config struct {
 	DNSBL      *dnsbl.Lists
 	Bans       *ban.Bans
 	Greylist   *greylist.Greylist
+	Documents  *dlp.Registry
 	Reports    Reports // about DMARC and of feedback
 	Quota      int64   // of accounts that name none, in bytes; 0 is no limit
 	Hostname   string

@@ -65,6 +65,8 @@ type Config struct {
 	Spamds       []Spamd      `toml:"spamd"`
 	Hooks        []Hook       `toml:"hook"`
 	Quarantine   Quarantine   `toml:"quarantine"`
+	DLP          []DLP        `toml:"dlp"`
+	Disclaimers  []Disclaimer `toml:"disclaimer"`
 
 	Attachments Attachments `toml:"attachments"`
 	Clamd       Clamd       `toml:"clamd"`

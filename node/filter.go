@@ -58,7 +58,15 @@ func (p *plan) filtering() (inbound.Filtering, error) {
 
 // engines returns what looks at content beside the rules, of mail of others or of that of our users.
 func (p *plan) engines(outgoing bool) ([]filter.Engine, error) {
-	return remoteEngines(p.cfg, outgoing, p.node.log)
+	all, err := remoteEngines(p.cfg, outgoing, p.node.log)
+	if err != nil || !outgoing {
+		return all, err
+	}
+	d, err := p.dlpEngine(p.cfg)
+	if d != nil { // what it cannot look at does not leave
+		all = append(all, filter.NewGuard(d, 0, true, p.node.log))
+	}
+	return all, err
 }
 
 // addTraps adds the addresses that nobody writes to for good reason.

@@ -34,6 +34,7 @@ import (
 	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/directory"
 	"posthaste/dns"
+	"posthaste/filter/dlp"
 	"posthaste/helper"
 	"posthaste/kv"
 	"posthaste/popd"
@@ -209,13 +210,13 @@ func (n *Node) buildParts(ctx context.Context, c *config.Config) (err error) {
 		n.tlsCounts = tlsrpt.New(tlsrpt.Config{From: from, Contact: c.TLSRPT.Contact, Organization: c.TLSRPT.Organization,
 			Hostname: c.Hostname, Store: n.kv, Queue: submit.Signed{Queue: n.queue, Signer: n.dkim}, Resolver: presentNames{n}, Log: n.log})
 	}
-	n.quarantine = n.newQuarantine(c)
+	n.quarantine, n.documents = n.newQuarantine(c), dlp.NewRegistry(n.kv)
 	if err := n.openReports(c); err != nil {
 		return err
 	}
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
 		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, DKIM: n.dkim, Quarantine: n.quarantine,
-		DNSBL: n.dnsbl, Bans: n.bans, Greylist: n.greylist, Reports: n.keptReports(), Log: n.log,
+		DNSBL: n.dnsbl, Documents: n.documents, Bans: n.bans, Greylist: n.greylist, Reports: n.keptReports(), Log: n.log,
 		Reload: n.Reload, Explain: n.explain})
 	return nil
 }

@@ -282,11 +282,12 @@ func (p *plan) buildPolicies(context.Context) error {
 	}
 	p.inbound = inbound.New(cfg)
 	outgoing, err := p.submitFiltering()
-	if err != nil {
+	disclaimers, errTexts := readDisclaimers(c, n.options.File)
+	if err = together(n.options.File, err, errTexts); err != nil {
 		return err
 	}
 	p.submit = submit.New(submit.Config{Hostname: c.Hostname, Domain: c.LocalDomain(), Owners: p.people, Queue: n.queue,
 		Directory: p.people, Local: p.local, Rewriter: p.rewriter, Signer: n.dkim, Filtering: outgoing,
-		Outflow: n.outflow, MaxRecipients: c.SMTP.MaxRecipients})
+		Outflow: n.outflow, Disclaimers: disclaimers, Trace: n.trace, MaxRecipients: c.SMTP.MaxRecipients})
 	return nil
 }

@@ -135,6 +135,9 @@ func configuredFiles(cfg *config.Config, file string) []string {
 	for _, s := range cfg.Smarthosts {
 		files = append(files, s.Password)
 	}
+	for _, d := range cfg.Disclaimers {
+		files = append(files, d.TextFile, d.HTMLFile)
+	}
 	for _, spec := range cfg.TableNames() {
 		kind, path, _ := strings.Cut(spec, ":")
 		switch kind {

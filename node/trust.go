@@ -7,6 +7,7 @@ import (
 
 	"posthaste/config"
 	"posthaste/filter/correspondents"
+	"posthaste/filter/dlp"
 	"posthaste/filter/dnsbl"
 	"posthaste/filter/greylist"
 	"posthaste/filter/outflow"
@@ -29,6 +30,7 @@ type trusting struct {
 	outflow    *outflow.Outflow
 	dnsbl      *dnsbl.Lists
 	quarantine *quarantine.Quarantine
+	documents  *dlp.Registry
 	reports    mailReports
 }
 

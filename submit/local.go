@@ -43,7 +43,7 @@ func (l Local) Submit(ctx context.Context, user mail.Address, origin string, env
 		return err
 	}
 	env.TLSOptional = !env.RequireTLS && message.TLSOptional(h)
-	done, err := s.finish(ctx, env, mail.Bytes(s.groom(who, env, h, content.Bytes())))
+	done, err := s.finish(ctx, env, mail.Bytes(s.disclaim(env, s.groom(who, env, h, content.Bytes()))))
 	if err != nil {
 		return err
 	}

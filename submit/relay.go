@@ -75,7 +75,7 @@ func (s *Submitter) Relay(ctx context.Context, env mail.Envelope, fates []Fate, 
 		return "", err
 	}
 	env.TLSOptional = !env.RequireTLS && message.TLSOptional(h)
-	groomed := mail.Bytes(s.groomRelayed(env, h, content.Bytes()))
+	groomed := mail.Bytes(s.disclaim(env, s.groomRelayed(env, h, content.Bytes())))
 	plain, held := divide(env, fates)
 	for reason, env := range held {
 		env.ID = s.cfg.Queue.NewID()

@@ -5,7 +5,8 @@
 // sends in another's name: the envelope sender and every address in From and Sender must belong to
 // the account. Grooming (RFC 6409 section 8) adds Received, and Date, Message-ID and From where they
 // are missing; removes Bcc and Return-Path; completes addresses without domain. All other fields and
-// the body stay as they came, byte by byte, so signatures made by the user's program hold.
+// the body stay as they came, byte by byte, so signatures made by the user's program hold. Where the
+// sender's domain has a [Disclaimer], that is added to the text of messages that are not signed.
 //
 // [Submitter.Relay] is for machines that may send to anybody, in any name; [Local] for users of the
 // system. Local recipients that cannot get mail are refused by [Submitter.CheckRecipient]. After
@@ -24,6 +25,7 @@ import (
 	"posthaste/filter/outflow"
 	"posthaste/mail"
 	"posthaste/message"
+	"posthaste/trace"
 )
 
 // Defaults of Config.
@@ -71,6 +73,9 @@ type Config struct {
 	Filtering Filtering  // what judges mail before it is taken; the zero one judges nothing
 	Outflow   Outflow    // nil: accounts send as much as they like
 
+	Disclaimers []Disclaimer   // by domain of the sender
+	Trace       trace.Recorder // of disclaimers that could not be added; nil: none
+
 	MaxRecipients int
 	MaxHops       int
 	// ShowClient puts name and address of the user's computer into Received. They tell strangers
@@ -110,7 +115,7 @@ func (s *Submitter) Submit(ctx context.Context, who auth.Identity, env mail.Enve
 		return "", err
 	}
 	env.TLSOptional = !env.RequireTLS && message.TLSOptional(header)
-	return env.ID, s.putWithin(ctx, who, env, mail.Bytes(s.groom(who, env, header, content.Bytes())))
+	return env.ID, s.putWithin(ctx, who, env, mail.Bytes(s.disclaim(env, s.groom(who, env, header, content.Bytes()))))
 }
 
 // putWithin queues a message of an account, on hold where it is past what the account may send.
