@@ -18,7 +18,7 @@ type judged struct {
 }
 
 // logit spreads what is near 0 and 1.
-func (j judged) logit() float64 { return math.Log(j.spam / (1 - j.spam)) }
+func (j judged) logit() float64 { return math.Log(max(j.spam, 1e-15) / max(1-j.spam, 1e-15)) }
 
 // cross prints what ten-fold cross-validation says, by time and by sender.
 func cross(dir string) error {
@@ -33,6 +33,7 @@ func cross(dir string) error {
 		{"by time", func(l letter) int { return l.block }},
 		{"by list or sender", func(l letter) int { return l.group }},
 	}
+	var all []judged
 	for _, seed := range []uint64{1, 2, 3, 0} {
 		for _, f := range foldings {
 			order := fmt.Sprintf("shuffled %d", seed)
@@ -44,9 +45,35 @@ func cross(dir string) error {
 				return err
 			}
 			fmt.Printf("%-18s %-15s %s\n", f.name, order, summary(results))
+			if f.name == foldings[0].name {
+				all = append(all, results...)
+			}
 		}
 	}
+	center, steep := fit(all)
+	fmt.Printf("by time, probabilities fit best when even chances are at %+.2f and the slope is %.2f times what it is\n", center, steep)
 	return nil
+}
+
+// fit returns the logistic curve that makes the probabilities of what was judged likeliest, with both
+// classes of equal weight: where on the logit it is 0.5, and how steep it is.
+func fit(all []judged) (center, steep float64) {
+	var count [3]float64
+	for _, r := range all {
+		count[r.class]++
+	}
+	a, b := 1.0, 0.0
+	for range 2000 {
+		ga, gb := 0.0, 0.0
+		for _, r := range all {
+			x, y := max(min(r.logit(), 20), -20), float64(r.class-classifier.Ham)
+			e := (y - 1/(1+math.Exp(-a*x-b))) / count[r.class]
+			ga += e * x
+			gb += e
+		}
+		a, b = a+ga*0.2, b+gb*0.5
+	}
+	return -b / a, a
 }
 
 func validate(letters []letter, fold func(letter) int) ([]judged, error) {

@@ -3,7 +3,6 @@ package classifier
 import (
 	"context"
 	"math"
-	"math/rand/v2"
 	"time"
 )
 
@@ -87,7 +86,7 @@ func other(c Class) Class { return Ham + Spam - c }
 func (m *model) rehearse(class Class, n int) {
 	all := m.kept.of(class)
 	for range min(n, len(all)) {
-		l := all[rand.IntN(len(all))]
+		l := all[m.chance.IntN(len(all))]
 		known, waiting := m.pending.memories[l.id]
 		if !waiting {
 			known = m.pending.rehearsed[l.id]

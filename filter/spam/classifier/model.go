@@ -2,6 +2,7 @@ package classifier
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -63,12 +64,14 @@ type model struct {
 	version kv.Version      // up to which other nodes' lessons are in slots
 	pending *batch          // in slots, and not yet written
 	kept    notebook        // messages to rehearse
+	chance  *rand.Rand      // which of them; the same ones in the same course of lessons
 	sending *batch          // in slots, and perhaps written; changes only while syncing is held
 	own     map[uint64]bool // batches in slots that the store holds after version
 }
 
 func newModel(store kv.Store, p kv.Partition, bits uint, pairs bool) *model {
-	m := &model{kv: store, partition: p, bits: bits, pairs: pairs, pending: newBatch(), own: make(map[uint64]bool)}
+	m := &model{kv: store, partition: p, bits: bits, pairs: pairs, pending: newBatch(), own: make(map[uint64]bool),
+		chance: rand.New(rand.NewPCG(1, 2))}
 	m.kept.max = accountKept
 	if pairs {
 		m.kept.max = globalKept

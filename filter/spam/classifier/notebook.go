@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"math/rand/v2"
 
 	"posthaste/kv"
 )
@@ -42,7 +41,7 @@ func (m *model) keep(l lesson) {
 	if len(*all) < m.kept.max {
 		*all = append(*all, p)
 	} else {
-		p.number = uint16(rand.IntN(len(*all)))
+		p.number = uint16(m.chance.IntN(len(*all)))
 		(*all)[p.number] = p
 	}
 	m.pending.pages[pageKey{l.class, p.number}] = p

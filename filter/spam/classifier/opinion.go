@@ -19,8 +19,8 @@ const Threshold = 0.9
 // The logit that stands for even chances, and how fast chances change with it: from cross-validation,
 // see docs/performance.md.
 const (
-	center = 0.0
-	steep  = 1.0
+	center = -0.5
+	steep  = 2.6
 )
 
 // An Opinion is what the classifier thinks of a message.
