@@ -9,11 +9,13 @@ import (
 const (
 	maxTags     = 3_000
 	maxTag      = 4 << 10 // bytes of one tag
-	maxTagWords = 24      // attributes of one tag that count
+	maxTagWords = 24      // attributes of one tag that are read
+	maxStyle    = 200     // bytes of a style or an alternative text
 )
 
-// html adds the words of an HTML text: those that a reader sees, those that are hidden, and what its
-// tags say.
+// html adds the words of an HTML text: those that a reader sees, those that are hidden, and where its
+// links lead. Its tags are no features: where the wanted mail that was learned is mostly plain text, they
+// would say no more than that this is HTML, and in cross-validation the others judge better without them.
 func (t *tokenizer) html(s string) {
 	t.visible, t.hidden = t.visible[:0], t.hidden[:0]
 	w := htmlWalk{t: t}
@@ -62,7 +64,6 @@ func (w *htmlWalk) tag(s string) (rest string) {
 		if end < 0 {
 			return ""
 		}
-		w.t.add(originTag, kindTag, "comment")
 		return s[4+end+3:]
 	}
 	if len(s) < 2 || class[s[1]] != letter && s[1] != '/' && s[1] != '!' && s[1] != '?' {
@@ -115,8 +116,7 @@ func (w *htmlWalk) open(name, attributes string) {
 		}
 		return
 	}
-	w.t.add(originTag, kindTag, name)
-	hides := w.attributes(name, attributes)
+	hides := w.attributes(attributes)
 	switch {
 	case name == "script" || name == "style":
 		w.hiding, w.depth, w.silent = name, 1, true
@@ -133,8 +133,8 @@ func isVoid(name string) bool {
 	return false
 }
 
-// attributes adds what the attributes of a tag say and tells whether they hide its content.
-func (w *htmlWalk) attributes(tag, s string) (hides bool) {
+// attributes adds where the attributes of a tag lead, and tells whether they hide its content.
+func (w *htmlWalk) attributes(s string) (hides bool) {
 	for n := 0; n < maxTagWords; n++ {
 		s = strings.TrimLeft(s, " \t\r\n/\"'")
 		end := strings.IndexAny(s, "= \t\r\n")
@@ -148,7 +148,7 @@ func (w *htmlWalk) attributes(tag, s string) (hides bool) {
 		}
 		var value string
 		value, s = attributeValue(strings.TrimLeft(s[1:], " \t\r\n"))
-		hides = w.attribute(tag, name, value) || hides
+		hides = w.attribute(name, value) || hides
 	}
 	return hides
 }
@@ -171,7 +171,7 @@ func attributeValue(s string) (value, rest string) {
 	return s[:end], s[end:]
 }
 
-func (w *htmlWalk) attribute(tag, name, value string) (hides bool) {
+func (w *htmlWalk) attribute(name, value string) (hides bool) {
 	t := w.t
 	switch name {
 	case "href", "src", "action", "background":
@@ -179,37 +179,18 @@ func (w *htmlWalk) attribute(tag, name, value string) (hides bool) {
 			value = html.UnescapeString(value)
 		}
 		scheme, rest, _ := strings.Cut(value, ":")
-		switch {
-		case urlAt(value) > 0:
-			t.add(originTag, kindAttribute, tag+" "+name+" http")
-			t.url(originURL, value[:urlAt(value)])
-		case strings.EqualFold(scheme, "mailto"):
-			t.add(originTag, kindAttribute, tag+" mailto")
+		if n := urlAt(value); n > 0 {
+			t.url(value[:n])
+		} else if strings.EqualFold(scheme, "mailto") {
 			if i := strings.IndexByte(rest, '@'); i >= 0 {
-				t.host(originURL, rest, i)
+				t.host(rest, i)
 			}
-		case strings.EqualFold(scheme, "cid"):
-			t.add(originTag, kindAttribute, tag+" cid")
 		}
 	case "style":
-		v := strings.ToLower(clip(value, 200))
-		for d := range strings.SplitSeq(v, ";") {
-			d = strings.TrimSpace(d)
-			if d == "" {
-				continue
-			}
-			t.begin()
-			t.appendFolded(clip(strings.ReplaceAll(d, " ", ""), 40))
-			t.end(originStyle, kindValue)
-		}
-		v = strings.ReplaceAll(v, " ", "")
+		v := strings.ReplaceAll(strings.ToLower(clip(value, maxStyle)), " ", "")
 		return strings.Contains(v, "display:none") || strings.Contains(v, "visibility:hidden") || strings.Contains(v, "font-size:0")
 	case "alt", "title":
-		t.text(originHidden, clip(value, 200))
-	default:
-		t.begin()
-		t.appendLower(clip(tag+" "+name+"="+value, 60))
-		t.end(originTag, kindAttribute)
+		t.text(originHidden, clip(value, maxStyle))
 	}
 	return false
 }

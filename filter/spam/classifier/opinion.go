@@ -19,8 +19,8 @@ const Threshold = 0.9
 // The logit that stands for even chances, and how fast chances change with it: from cross-validation,
 // see docs/performance.md.
 const (
-	center = -0.5
-	steep  = 2.6
+	center = 0.0
+	steep  = 2.75
 )
 
 // An Opinion is what the classifier thinks of a message.
@@ -73,20 +73,28 @@ func probability(logit float64) float64 { return 1 / (1 + math.Exp(-steep*(logit
 // A scoring adds up what features count, and keeps the strongest.
 type scoring struct{ spam, ham strongest }
 
-// add returns the logit of t by m.
+// fewKnown keeps a handful of known features from making a strong opinion.
+const fewKnown = 10
+
+// add returns the logit of t by m, by the number of its features that m knows something of: mail from
+// elsewhere has few, and by all its features its logit would say too little.
 func (s *scoring) add(m *model, t *Tokens) float64 {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if m.slots == nil {
 		return 0
 	}
-	sum, scale, mask := 0.0, m.scale(t), uint32(len(m.slots)-1)
+	sum, known, scale, mask := 0.0, 0, m.scale(t), uint32(len(m.slots)-1)
 	for i := range t.features {
 		f := &t.features[i]
 		if f.pair && !m.pairs {
 			continue
 		}
 		w := m.slots[f.hash&mask].weight()
+		if w == 0 {
+			continue
+		}
+		known++
 		sum += w
 		if w *= scale; w > s.spam.least {
 			s.spam.keep(f, w)
@@ -94,7 +102,7 @@ func (s *scoring) add(m *model, t *Tokens) float64 {
 			s.ham.keep(f, -w)
 		}
 	}
-	return sum * scale
+	return sum / math.Sqrt(float64(known)+fewKnown)
 }
 
 // Strongest are the features that count most, the first most of all.
@@ -132,13 +140,13 @@ func (s *strongest) words(t *Tokens, sign float64) []Word {
 // places are what origins are called.
 var places = [...]string{originBody: "text", originHidden: "hidden text", originSubject: "subject", originFrom: "from",
 	originReplyTo: "reply-to", originTo: "to", originHeader: "header", originMailer: "mailer", originID: "message-id", originType: "part",
-	originList: "list", originURL: "link", originAddress: "address", originTag: "tag", originStyle: "style", originForm: "form"}
+	originList: "list", originURL: "link", originAddress: "address", originForm: "form"}
 
 // kinds are what kinds are called.
-var kinds = [...]string{kindWord: "", kindAddress: "address", kindAttribute: "attribute", kindBoundary: "boundary like",
+var kinds = [...]string{kindWord: "", kindAddress: "address", kindBoundary: "boundary like",
 	kindCaps: "words in capitals, of 50:", kindCharset: "charset", kindCount: "recipients:", kindEncoding: "encoding", kindField: "field",
 	kindFile: "file ending", kindHost: "host", kindLocal: "local-part like", kindName: "name", kindOdd: "odd:", kindParts: "parts:", kindPath: "path",
-	kindSame: "", kindScheme: "scheme", kindShape: "like", kindTag: "", kindText: "length, in 20 words:", kindTld: "top-level domain", kindType: "type", kindValue: ""}
+	kindSame: "", kindScheme: "scheme", kindShape: "like", kindText: "length, in 20 words:", kindTld: "top-level domain", kindType: "type", kindValue: ""}
 
 // text returns a feature for people.
 func (t *Tokens) text(f feature) string {

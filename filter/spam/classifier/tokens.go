@@ -36,8 +36,6 @@ const (
 	originList
 	originURL
 	originAddress
-	originTag
-	originStyle
 	originForm // of the message as a whole
 )
 
@@ -48,7 +46,6 @@ type kind uint8
 const (
 	kindWord kind = iota
 	kindAddress
-	kindAttribute
 	kindBoundary
 	kindCaps
 	kindCharset
@@ -65,7 +62,6 @@ const (
 	kindSame
 	kindScheme
 	kindShape
-	kindTag
 	kindText
 	kindTld
 	kindType

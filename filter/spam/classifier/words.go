@@ -51,7 +51,7 @@ func (t *tokenizer) text(o origin, s string) {
 		switch class[s[i]] {
 		case letter:
 			if n := urlAt(s[i:]); n > 0 {
-				t.url(o, s[i:i+n])
+				t.url(s[i : i+n])
 				i += n
 				continue
 			}
@@ -69,7 +69,7 @@ func (t *tokenizer) text(o origin, s string) {
 			for i += n; i < len(s) && s[i] == s[i-1]; i++ {
 			}
 		case at:
-			i = t.host(o, s, i)
+			i = t.host(s, i)
 		default:
 			i++
 		}
@@ -156,7 +156,7 @@ func wide(r rune) bool {
 }
 
 // host adds the host after the "@" at s[i] and returns where it ends.
-func (t *tokenizer) host(o origin, s string, i int) int {
+func (t *tokenizer) host(s string, i int) int {
 	end := i + 1
 	for end < len(s) && (class[s[end]] == letter || class[s[end]] == digit || s[end] == '-' || s[end] == '.') {
 		end++
@@ -196,7 +196,7 @@ func urlAt(s string) int {
 const maxURL = 512
 
 // url adds what a URL tells: its host and the domains above it, and what is odd about it.
-func (t *tokenizer) url(o origin, s string) {
+func (t *tokenizer) url(s string) {
 	scheme, rest, found := strings.Cut(s, "://")
 	if !found {
 		rest, scheme = s, "http"
