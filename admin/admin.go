@@ -21,6 +21,7 @@ import (
 	"posthaste/filter/dlp"
 	"posthaste/filter/dnsbl"
 	"posthaste/filter/greylist"
+	"posthaste/filter/spam/classifier"
 	"posthaste/mail"
 	"posthaste/mailauth/dkim"
 	"posthaste/quarantine"
@@ -44,8 +45,9 @@ type Config struct {
 	Bans       *ban.Bans
 	Greylist   *greylist.Greylist
 	Documents  *dlp.Registry
-	Reports    Reports // about DMARC and of feedback
-	Quota      int64   // of accounts that name none, in bytes; 0 is no limit
+	Spam       *classifier.Classifier // nil: there is none
+	Reports    Reports                // about DMARC and of feedback
+	Quota      int64                  // of accounts that name none, in bytes; 0 is no limit
 	Hostname   string
 	Log        *slog.Logger
 

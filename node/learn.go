@@ -85,7 +85,7 @@ func (l *learner) Learn(ctx context.Context, account mail.AccountID, content []b
 	if spam {
 		class = classifier.Spam
 	}
-	fresh, err := l.classifier.Learn(ctx, account, l.classifier.Tokenize(m), lessonKey(m), class)
+	fresh, err := l.classifier.Learn(ctx, account, l.classifier.Tokenize(m), classifier.Key(m), class)
 	if err != nil || !fresh {
 		return err
 	}
@@ -94,14 +94,6 @@ func (l *learner) Learn(ctx context.Context, account mail.AccountID, content []b
 	}
 	l.log.Info("learned", "account", account, "messageid", m.Header.MessageID(), "class", class.String())
 	return nil
-}
-
-// lessonKey names a message, so that it is learned once.
-func lessonKey(m *message.Message) string {
-	if id := m.Header.MessageID(); id != "" {
-		return id
-	}
-	return m.Header.Get("Date") + "\x00" + m.Header.Get("From") + "\x00" + m.Header.Get("Subject")
 }
 
 // provenIn returns whose a message is by the results that we wrote when it came.

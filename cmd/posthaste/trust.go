@@ -10,5 +10,6 @@ type trustCommands struct {
 	DMARC      dmarcCommands      `cmd:"" name:"dmarc" help:"What other hosts report about mail from our domains (RFC 9990)."`
 	ARF        arfCommands        `cmd:"" name:"arf" help:"What other hosts report about single messages of ours: complaints and failures (RFC 5965)."`
 	DLP        dlpCommands        `cmd:"" name:"dlp" help:"What must not leave by mail: registered documents."`
+	Spam       spamCommands       `cmd:"" help:"The spam classifier: teach it, ask it."`
 	DNSBL      dnsblCommands      `cmd:"" name:"dnsbl" help:"Lists in the DNS that mail of others is looked up in."`
 }

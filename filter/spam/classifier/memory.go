@@ -12,6 +12,7 @@ import (
 
 	"posthaste/kv"
 	"posthaste/mail"
+	"posthaste/message"
 )
 
 // Bounds on what is remembered of messages, for each model.
@@ -151,4 +152,13 @@ func fitting(perDay map[uint32]int, today uint32) (oldest uint32, room int) {
 		room -= perDay[d]
 	}
 	return 0, room
+}
+
+// Key returns the key by which a message is remembered: its Message-ID, or where it has none its date,
+// author and subject, which no host on the way adds to.
+func Key(m *message.Message) string {
+	if id := m.Header.MessageID(); id != "" {
+		return id
+	}
+	return m.Header.Get("Date") + "\x00" + m.Header.Get("From") + "\x00" + m.Header.Get("Subject")
 }
