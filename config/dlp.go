@@ -10,7 +10,7 @@ type DLP struct {
 	Count     int      `toml:"count" default:"1" min:"1" max:"1000" doc:"How many different numbers and pieces of text break the rule. One document does."`
 	Senders   []string `toml:"senders" doc:"Addresses and domains (example.org, .example.org for those below it) of senders that it is for. Empty: all of ours."`
 	Outside   bool     `toml:"outside" default:"true" doc:"Only for messages with a recipient who is not ours."`
-	Action    string   `toml:"action" default:"block" oneof:"warn hold block" doc:"What is done: warn (it goes out with a field X-Posthaste-DLP, and the sender is told), hold (it is kept until somebody releases it), block (it is refused, and the answer says what to remove)."`
+	Action    string   `toml:"action" default:"block" oneof:"warn hold block" doc:"What is done: warn (it goes out with a field X-Posthaste-DLP, and the trace tells of it), hold (it waits in the queue until an operator releases it), block (it is refused, and the answer says what to remove)."`
 	Advice    string   `toml:"advice" doc:"A sentence for who is refused, as whom to ask."`
 }
 

@@ -39,7 +39,7 @@ type Action string
 
 // The actions, the gentlest first.
 const (
-	Warn  Action = "warn"  // it goes out with a field in its header, and the sender is told
+	Warn  Action = "warn"  // it goes out with a field in its header; Notice has words for the sender
 	Hold  Action = "hold"  // it is kept until somebody releases it
 	Block Action = "block" // it is refused
 )
