@@ -18,6 +18,7 @@ import (
 	"posthaste/auth/ban"
 	"posthaste/deliver/remote/tlsrpt"
 	"posthaste/directory"
+	"posthaste/filter/correspondents"
 	"posthaste/filter/dlp"
 	"posthaste/filter/dnsbl"
 	"posthaste/filter/greylist"
@@ -46,10 +47,13 @@ type Config struct {
 	Greylist   *greylist.Greylist
 	Documents  *dlp.Registry
 	Spam       *classifier.Classifier // nil: there is none
-	Reports    Reports                // about DMARC and of feedback
-	Quota      int64                  // of accounts that name none, in bytes; 0 is no limit
-	Hostname   string
-	Log        *slog.Logger
+
+	Correspondents *correspondents.Book // nil: nobody remembers
+
+	Reports  Reports // about DMARC and of feedback
+	Quota    int64   // of accounts that name none, in bytes; 0 is no limit
+	Hostname string
+	Log      *slog.Logger
 
 	Reload  func(context.Context) error                                // nil: it cannot
 	Explain func(context.Context, ExplainRequest) (Explanation, error) // nil: it cannot
@@ -175,9 +179,21 @@ func (a *Admin) DeleteAccount(ctx context.Context, r AccountRequest) error {
 		return err
 	}
 	_, err = a.cfg.Directory.DeleteAccount(ctx, account.ID, func(ctx context.Context, account directory.Account) error {
-		return a.cfg.Store.Erase(ctx, account.ID)
+		return errors.Join(a.cfg.Store.Erase(ctx, account.ID), a.forget(ctx, account.ID))
 	})
 	return err
+}
+
+// forget removes what was learned from an account: its words, and whom it wrote to.
+func (a *Admin) forget(ctx context.Context, id mail.AccountID) error {
+	var errs []error
+	if a.cfg.Spam != nil {
+		errs = append(errs, a.cfg.Spam.Erase(ctx, id))
+	}
+	if a.cfg.Correspondents != nil {
+		errs = append(errs, a.cfg.Correspondents.Forget(ctx, id))
+	}
+	return errors.Join(errs...)
 }
 
 // Accounts yields the accounts of a domain, or all when it is empty, with what they use.

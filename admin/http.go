@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http"
 
+	"posthaste/directory"
 	"posthaste/trace"
 )
 
@@ -23,7 +24,13 @@ type line struct {
 // Handler offers every operation as POST /NAME.
 func (a *Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
-	one(mux, "domain/add", a.AddDomain)
+	one(mux, "domain/add", func(ctx context.Context, r DomainRequest) (directory.Domain, error) {
+		added, err := a.AddDomain(ctx, r)
+		if err == nil && !r.Relay {
+			err = a.FirstDKIM(ctx, added.Name)
+		}
+		return added, err
+	})
 	none(mux, "domain/delete", a.DeleteDomain)
 	many(mux, "domain/list", func(ctx context.Context, _ struct{}) iter.Seq2[any, error] { return anySeq(a.Domains(ctx)) })
 	one(mux, "account/add", a.AddAccount)

@@ -23,6 +23,7 @@ type Evidence struct {
 	DMARC      dmarc.Result
 	Author     mail.Address          // of From, whose domain proved itself; zero: it did not
 	Identities []reputation.Identity // that were proven, and the network of the client
+	Hosts      []string              // that links lead to, each once
 }
 
 // SPF is the check whether the client may send for the envelope sender's domain (RFC 7208).
@@ -65,6 +66,10 @@ func (c DKIM) Check(ctx context.Context, m *Message) (r Report) {
 			reason = fmt.Sprintf("%s signed the message, with selector %s", v.Domain, v.Selector)
 		}
 		r.Results = append(r.Results, Result{Method: "dkim", Result: string(v.Result), Reason: reason, Info: v.Resinfo(), Quiet: i != best})
+	}
+	if v := &all[best]; v.Result == dkim.Pass && v.Partial > 0 {
+		r.Findings = []mail.Finding{{Rule: "DKIM_PARTIAL", Weight: 2, Evidence: fmt.Sprintf("%d bytes are not signed", v.Partial),
+			Meaning: "The signature covers only the beginning of the message: anybody may have added the rest (l=)."}}
 	}
 	return r
 }

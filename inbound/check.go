@@ -184,6 +184,11 @@ func isLiteralOf(literal string, ip netip.Addr) bool {
 	return err == nil && named.Unmap() == ip.Unmap().WithZone("")
 }
 
+// AuthenticationResults returns the value of our Authentication-Results field, or "".
+func (m *Message) AuthenticationResults() string {
+	return strings.TrimSuffix(strings.TrimPrefix(string(m.results(m.host)), "Authentication-Results: "), "\r\n")
+}
+
 // results returns the Authentication-Results field (RFC 8601 section 2.2), or nothing.
 func (m *Message) results(host string) []byte {
 	var b []byte

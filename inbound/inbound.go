@@ -115,6 +115,7 @@ func New(cfg Config) *Policy {
 type Taking struct {
 	Session string // of the client, for the trace
 	Each    bool   // answer for each recipient (LMTP) and queue nothing that failed
+	Early   bool   // the client spoke before it was greeted
 
 	Decisions []Decision // of CheckRecipient, in the order of the recipients; none: all ordinary
 }
@@ -129,7 +130,7 @@ func (p *Policy) Accept(ctx context.Context, how Taking, env mail.Envelope, cont
 	if env.Received.IsZero() {
 		env.Received = time.Now()
 	}
-	m := &Message{Envelope: &env, Content: content.Bytes(), host: p.host, relayed: how.Each}
+	m := &Message{Envelope: &env, Content: content.Bytes(), host: p.host, relayed: how.Each, early: how.Early}
 	if err := m.readHeader(); err != nil {
 		p.logFailure(m, err)
 		return "", nil, err

@@ -27,6 +27,8 @@ type Message struct {
 	messageID  string
 	clientName string // confirmed by a check; goes into Origin.Name after it
 	relayed    bool   // by a queue of ours (LMTP): the client is not who sent it
+	early      bool   // the client spoke before it was greeted
+	parsed     *message.Message
 
 	verdicts []mail.Verdict // by recipient; nil: nobody judged
 	discard  string         // why it is taken and delivered to nobody; empty: it is not
@@ -35,6 +37,14 @@ type Message struct {
 
 // direct tells whether the client is a host that mail comes from, so that its address says something.
 func (m *Message) direct() bool { return !m.relayed && m.Envelope.Origin.IP.IsValid() }
+
+// parse returns Content parsed, once. It is for checks that run alone.
+func (m *Message) parse() *message.Message {
+	if m.parsed == nil {
+		m.parsed = message.Parse(m.Content)
+	}
+	return m.parsed
+}
 
 var errLoop = mail.NewStatus(554, "5.4.6", "too many Received fields: the message goes in circles")
 

@@ -10,7 +10,6 @@ import (
 	"posthaste/filter"
 	"posthaste/filter/spam"
 	"posthaste/mail"
-	"posthaste/message"
 	"posthaste/trace"
 )
 
@@ -30,7 +29,8 @@ type Quarantine interface {
 
 // A Greylist puts off those that it does not know, as *greylist.List does.
 type Greylist interface {
-	// Try returns how long the client is to wait, 0 for not at all, and why.
+	// Try returns how long the client is to wait, 0 for not at all, and why. With suspicious, points ask
+	// for it.
 	Try(ctx context.Context, m *Message, suspicious bool, now time.Time) (wait time.Duration, reason string)
 }
 
@@ -103,8 +103,8 @@ func (p *Policy) weigh(ctx context.Context, how Taking, m *Message) error {
 
 // forFilter returns m as engines look at it.
 func (m *Message) forFilter() *filter.Mail {
-	return &filter.Mail{Envelope: m.Envelope, Content: m.Content, Message: message.Parse(m.Content), Hostname: m.host,
-		Results: strings.TrimSuffix(strings.TrimPrefix(string(m.results(m.host)), "Authentication-Results: "), "\r\n")}
+	return &filter.Mail{Envelope: m.Envelope, Content: m.Content, Message: m.parse(), Hostname: m.host,
+		Results: m.AuthenticationResults()}
 }
 
 // see returns what rules and engines find in m for everybody, and takes in what engines ask for.
@@ -175,7 +175,7 @@ func (p *Policy) conclude(ctx context.Context, how Taking, m *Message) *mail.Sta
 			return s
 		}
 	case gentlest < mail.Quarantine && p.filtering.Greylist != nil:
-		if s := p.tryGreylist(ctx, m, gentlest >= mail.Tag); s != nil {
+		if s := p.tryGreylist(ctx, m, false); s != nil {
 			return s
 		}
 	}

@@ -205,20 +205,20 @@ func TestAccountsDifferInWhatIsJunk(t *testing.T) {
 	}
 }
 
-// sieve puts everybody off once.
+// doorstep puts everybody off once.
 type doorstep struct{ tried int }
 
 func (g *doorstep) Try(_ context.Context, _ *Message, suspicious bool, _ time.Time) (time.Duration, string) {
 	g.tried++
-	if !suspicious || g.tried > 1 {
+	if suspicious || g.tried > 1 {
 		return 0, ""
 	}
 	return 5 * time.Minute, "we do not know this client"
 }
 
-func TestGreylistPutsSuspiciousMailOff(t *testing.T) {
+func TestGreylistPutsStrangersOffOnce(t *testing.T) {
 	g := &doorstep{}
-	s, record := filtered(t, Filtering{Greylist: g}, points(4))
+	s, record := filtered(t, Filtering{Greylist: g}, points(1))
 	if err := s.take(clean, "bob"); mail.StatusOf(err).Code != 451 {
 		t.Errorf("got %v, want 451", err)
 	}

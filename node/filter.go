@@ -2,9 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"posthaste/directory"
 	"posthaste/filter"
 	"posthaste/filter/spam"
 	"posthaste/inbound"
@@ -13,22 +16,45 @@ import (
 	"posthaste/mailauth/dkim"
 	"posthaste/smtp"
 	"posthaste/submit"
+	"posthaste/table"
 )
 
-// checks returns what authenticates mail of others. What asks the DNS runs at the same time.
+// checks returns what looks at mail of others. What asks the DNS runs at the same time.
 func (p *plan) checks() []inbound.Check {
 	n, c, r := p.node, p.cfg, p.resolver
+	domains := &familiarDomains{list: n.ownDomains}
+	asking := []inbound.Check{
+		inbound.Iprev{Resolver: r, Loopback: n.options.InProcess},
+		inbound.Helo{Hostname: c.Hostname, Loopback: n.options.InProcess},
+		inbound.SPF{Resolver: r, Hostname: c.Hostname, Refuse: c.Authenticate.RefuseSPF},
+		inbound.DKIM{Verifier: dkim.NewVerifier(r)},
+		inbound.ARC{Verifier: arc.NewVerifier(r)},
+	}
+	if len(p.lists) > 0 {
+		asking = append(asking, inbound.Listed{Lists: n.dnsbl})
+	}
 	return []inbound.Check{
-		inbound.Together(
-			inbound.Iprev{Resolver: r, Loopback: n.options.InProcess},
-			inbound.Helo{Hostname: c.Hostname, Loopback: n.options.InProcess},
-			inbound.SPF{Resolver: r, Hostname: c.Hostname, Refuse: c.Authenticate.RefuseSPF},
-			inbound.DKIM{Verifier: dkim.NewVerifier(r)},
-			inbound.ARC{Verifier: arc.NewVerifier(r)},
-		),
+		inbound.Early{}, inbound.Links{}, inbound.Lookalike{Known: domains.now},
+		inbound.Together(asking...),
 		inbound.DMARC{Resolver: r, Enforce: c.Authenticate.Enforce, Sealers: c.Authenticate.Sealers},
+		inbound.BIMI{Resolver: r},
 		inbound.Reputed{Book: n.reputation},
 	}
+}
+
+// ownDomains yields the domains that mail is taken for.
+func (n *Node) ownDomains(ctx context.Context, yield func(name string) bool) error {
+	stop := errors.New("stop")
+	err := n.directory.Domains(ctx, func(d directory.Domain) error {
+		if !yield(d.Name) {
+			return stop
+		}
+		return nil
+	})
+	if err == stop {
+		return nil
+	}
+	return err
 }
 
 // filtering returns what judges mail of others. What a domain or an engine asks for is done even where
@@ -46,27 +72,45 @@ func (p *plan) filtering() (inbound.Filtering, error) {
 	}
 	n := p.node
 	f.Quarantine = keeping{n.quarantine}
-	f.Observers = append(f.Observers, inbound.Reputed{Book: n.reputation})
+	f.Observers = append(f.Observers, inbound.Reputed{Book: n.reputation}, reporting{&n.reports})
+	if c.Greylist.Enabled {
+		f.Greylist = putting{n, n.greylist}
+	}
 	if f.Engines, err = p.engines(false); err != nil {
 		return f, err
 	}
 	if c.Filter.Enabled {
-		f.Personal = append(f.Personal, reading{n.classifier, n.log}, familiar{n.quarantine, n.log})
+		f.Personal = append(f.Personal, reading{n.classifier, n.log}, familiar{n.quarantine, n.book, n.log})
 	}
 	return f, p.addTraps(&f)
 }
 
 // engines returns what looks at content beside the rules, of mail of others or of that of our users.
-func (p *plan) engines(outgoing bool) ([]filter.Engine, error) {
-	all, err := remoteEngines(p.cfg, outgoing, p.node.log)
-	if err != nil || !outgoing {
-		return all, err
+func (p *plan) engines(outgoing bool) (all []filter.Engine, err error) {
+	c, n := p.cfg, p.node
+	var problems problems
+	hashes := p.openTables("attachments.hashes", c.Attachments.Hashes, &problems)
+	if err := problems.err(n.options.File); err != nil {
+		return nil, err
 	}
-	d, err := p.dlpEngine(p.cfg)
-	if d != nil { // what it cannot look at does not leave
-		all = append(all, filter.NewGuard(d, 0, true, p.node.log))
+	if own := attachmentPolicy(c, table.Chain(hashes)); own != nil {
+		all = append(all, own)
 	}
-	return all, err
+	if outgoing {
+		engine, err := p.dlpEngine(c)
+		if err != nil {
+			return nil, err
+		}
+		if engine != nil {
+			all = append(all, filter.NewGuard(engine, 0, true, n.log))
+		}
+	}
+	scanners, err := virusEngines(c, n.log)
+	if err != nil {
+		return nil, err
+	}
+	remote, err := remoteEngines(c, outgoing, n.log)
+	return slices.Concat(all, scanners, remote), err
 }
 
 // addTraps adds the addresses that nobody writes to for good reason.

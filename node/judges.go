@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"posthaste/filter"
+	"posthaste/filter/correspondents"
 	"posthaste/filter/spam/classifier"
 	"posthaste/mail"
 	"posthaste/quarantine"
@@ -93,11 +94,15 @@ func certainty(spam float64) float64 {
 	return certainties[len(certainties)-1].points
 }
 
-// familiar judges by whom somebody said to trust.
+// familiar judges by whom the recipient wrote to, and whom it said to trust.
 type familiar struct {
 	quarantine *quarantine.Quarantine
+	book       *correspondents.Book
 	log        *slog.Logger
 }
+
+// knownWeight speaks for somebody whom the recipient wrote to.
+const knownWeight = -4
 
 // trustedWeight outweighs all that rules count, but nothing that a domain or a scanner asks for.
 const trustedWeight = -50
@@ -116,9 +121,13 @@ func (f familiar) Personal(ctx context.Context, _ *filter.Mail, author mail.Addr
 		if err != nil {
 			f.log.Warn("it is not known whom an account trusts", "account", account, "err", err)
 		}
+		if f.book.Knows(ctx, account, author) {
+			each[i] = append(each[i], mail.Finding{Rule: "KNOWN_CORRESPONDENT", Weight: knownWeight, Evidence: author.String(),
+				Meaning: "The recipient has written to this author."})
+		}
 		if trusted {
-			each[i] = []mail.Finding{{Rule: "SENDER_TRUSTED", Weight: trustedWeight, Evidence: author.String(),
-				Meaning: "The recipient said that this author is to be trusted."}}
+			each[i] = append(each[i], mail.Finding{Rule: "SENDER_TRUSTED", Weight: trustedWeight, Evidence: author.String(),
+				Meaning: "The recipient said that this author is to be trusted."})
 		}
 	}
 	return each

@@ -221,7 +221,7 @@ func (n *Node) buildParts(ctx context.Context, c *config.Config) (err error) {
 	}
 	n.admin = admin.New(admin.Config{Directory: n.directory, Auth: n.auth, Store: n.store, Queue: n.queue, Trace: n.trace,
 		Quota: int64(c.Account.Quota), Hostname: c.Hostname, TLSReports: n.tlsInbox, DKIM: n.dkim, Quarantine: n.quarantine,
-		DNSBL: n.dnsbl, Documents: n.documents, Bans: n.bans, Greylist: n.greylist, Reports: n.keptReports(), Spam: n.classifier, Log: n.log,
+		DNSBL: n.dnsbl, Documents: n.documents, Bans: n.bans, Greylist: n.greylist, Reports: n.keptReports(), Spam: n.classifier, Correspondents: n.book, Log: n.log,
 		Reload: n.Reload, Explain: n.explain})
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"posthaste/deliver/file"
 	"posthaste/deliver/local"
@@ -155,11 +156,17 @@ type agent struct {
 	do   deliver
 }
 
-// Deliver hands the job on.
+// Deliver hands the job on. What became of mail of an account counts for what it may send.
 func (a agent) Deliver(ctx context.Context, job queue.Job) []*mail.Status {
 	p := a.node.present()
 	defer p.release()
-	return a.do(p, ctx, job)
+	answers := a.do(p, ctx, job)
+	for _, s := range answers {
+		if account := job.Envelope.Origin.Account; account != 0 && !s.Temporary() {
+			a.node.outflow.Outcome(ctx, account, s.OK(), time.Now())
+		}
+	}
+	return answers
 }
 
 func (p *plan) deliverLocal(ctx context.Context, job queue.Job) []*mail.Status {

@@ -141,7 +141,7 @@ func (i incoming) Accept(ctx context.Context, s *smtpd.Session, env mail.Envelop
 	for n, f := range s.Fates {
 		decisions[n] = inbound.Decision(f)
 	}
-	return i.policy.Accept(ctx, inbound.Taking{Session: s.ID, Each: i.each, Decisions: decisions}, env, content)
+	return i.policy.Accept(ctx, inbound.Taking{Session: s.ID, Each: i.each, Early: s.EarlyTalker, Decisions: decisions}, env, content)
 }
 
 // Verify answers VRFY of a client that may ask.

@@ -26,6 +26,9 @@ func (c *domainAdd) Run(e *env) error {
 			return e.out.object(added)
 		}
 		e.out.say("%s is ours now. Next: posthaste account add someone@%s", added.Name, added.Name)
+		if !c.Relay {
+			e.out.say("Its mail will be signed: publish the keys that posthaste dkim dns %s prints.", added.Name)
+		}
 		return nil
 	})
 }
