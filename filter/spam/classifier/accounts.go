@@ -8,7 +8,7 @@ import (
 	"posthaste/mail"
 )
 
-// Bounds on the models of accounts that are held in memory.
+// Bounds on the models of accounts that are held in memory. Those with lessons to be written stay.
 const (
 	maxTables   = 64    // with a table, of 128 KiB each
 	maxAccounts = 4_096 // in all: most accounts have taught nothing
@@ -16,60 +16,90 @@ const (
 
 // Accounts are the models of those accounts that were looked at last.
 type accounts struct {
-	byID   map[mail.AccountID]*list.Element
-	recent list.List // of *accountModel, the latest first
-	tables int       // as of the last look
+	byID   map[mail.AccountID]*accountModel
+	recent list.List // of all of them, the latest first
+	tables list.List // of those with a table
 }
 
 type accountModel struct {
-	id mail.AccountID
+	id     mail.AccountID
+	recent *list.Element
+	table  *list.Element // nil without a table
 	*model
 }
 
-func (a *accounts) init() { a.byID = make(map[mail.AccountID]*list.Element) }
+func (a *accounts) init() { a.byID = make(map[mail.AccountID]*accountModel) }
 
 // account returns the model of an account, up to date.
 func (c *Classifier) account(ctx context.Context, id mail.AccountID) (*model, error) {
 	c.mu.Lock()
-	at := c.accounts.byID[id]
-	if at == nil {
-		at = c.accounts.recent.PushFront(&accountModel{id, newModel(c.cfg.KV, accountPartition(id), accountBits, false)})
-		c.accounts.byID[id] = at
+	m := c.accounts.byID[id]
+	if m == nil {
+		m = &accountModel{id: id, model: newModel(c.cfg.KV, accountPartition(id), accountBits, false)}
+		m.recent = c.accounts.recent.PushFront(m)
+		c.accounts.byID[id] = m
+		c.accounts.shrink(&c.accounts.recent, maxAccounts)
 	}
-	c.accounts.recent.MoveToFront(at)
-	m := at.Value.(*accountModel).model
-	c.accounts.shrink()
+	c.accounts.recent.MoveToFront(m.recent)
 	c.mu.Unlock()
-	return m, m.refresh(ctx)
-}
-
-// shrink drops the models that were not looked at for longest. Those with lessons to be written stay.
-func (a *accounts) shrink() {
-	tables := 0
-	for at := a.recent.Front(); at != nil; {
-		m, next := at.Value.(*accountModel), at.Next()
-		m.mu.RLock()
-		table, waiting := m.slots != nil, !m.pending.empty() || m.sending != nil
-		m.mu.RUnlock()
-		if table {
-			tables++
-		}
-		if (table && tables > maxTables || len(a.byID) > maxAccounts && next == nil) && !waiting {
-			m.cancel()
-			a.recent.Remove(at)
-			delete(a.byID, m.id)
-		}
-		at = next
-	}
-}
-
-// loaded returns the models of accounts in memory.
-func (c *Classifier) loaded() []*model {
+	err := m.refresh(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := make([]*model, 0, len(c.accounts.byID))
-	for at := c.accounts.recent.Front(); at != nil; at = at.Next() {
-		all = append(all, at.Value.(*accountModel).model)
+	switch held := c.accounts.byID[id] == m; {
+	case held && m.table != nil:
+		c.accounts.tables.MoveToFront(m.table)
+	case held && m.large():
+		m.table = c.accounts.tables.PushFront(m)
+		c.accounts.shrink(&c.accounts.tables, maxTables)
+	}
+	return m.model, err
+}
+
+// shrink drops the model that was not looked at for longest where there are more than most.
+func (a *accounts) shrink(of *list.List, most int) {
+	if of.Len() <= most {
+		return
+	}
+	last := of.Back()
+	m := last.Value.(*accountModel)
+	if m.waiting() {
+		of.MoveToFront(last) // the next one goes in its place
+		return
+	}
+	a.drop(m)
+}
+
+func (a *accounts) drop(m *accountModel) {
+	m.cancel()
+	a.recent.Remove(m.recent)
+	if m.table != nil {
+		a.tables.Remove(m.table)
+	}
+	delete(a.byID, m.id)
+}
+
+// large tells whether m has a table.
+func (m *model) large() bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.slots != nil
+}
+
+// waiting tells whether m holds what is not written.
+func (m *model) waiting() bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return !m.pending.empty() || m.sending != nil
+}
+
+// unwritten returns the models of accounts that hold what is not written.
+func (c *Classifier) unwritten() (all []*model) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.accounts.byID {
+		if m.waiting() {
+			all = append(all, m.model)
+		}
 	}
 	return all
 }
@@ -79,10 +109,8 @@ func (c *Classifier) Erase(ctx context.Context, id mail.AccountID) error {
 	c.learning.Lock()
 	defer c.learning.Unlock()
 	c.mu.Lock()
-	if at := c.accounts.byID[id]; at != nil {
-		at.Value.(*accountModel).cancel()
-		c.accounts.recent.Remove(at)
-		delete(c.accounts.byID, id)
+	if m := c.accounts.byID[id]; m != nil {
+		c.accounts.drop(m)
 	}
 	c.mu.Unlock()
 	if err := c.cfg.KV.Drop(ctx, accountPartition(id)); err != nil {

@@ -119,7 +119,7 @@ func (c *Classifier) Run(ctx context.Context) error {
 // Flush writes what is learned. What cannot be written stays in memory for the next time.
 func (c *Classifier) Flush(ctx context.Context) error {
 	errs := []error{c.global.flush(ctx, time.Now())}
-	for _, m := range c.loaded() {
+	for _, m := range c.unwritten() {
 		errs = append(errs, m.flush(ctx, time.Now()))
 	}
 	return errors.Join(errs...)

@@ -251,18 +251,19 @@ func TestAccountsInMemoryAreBounded(t *testing.T) {
 		if err := c.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		score(t, c, id, sample(Ham, 1))
 	}
 	for id := mail.AccountID(1000); id < 1000+maxAccounts; id++ {
 		score(t, c, id, sample(Ham, 1))
 	}
-	tables, all := 0, c.loaded()
-	for _, m := range all {
+	tables := 0
+	for _, m := range c.accounts.byID {
 		if m.slots != nil {
 			tables++
 		}
 	}
-	if tables > maxTables+1 || len(all) > maxAccounts+1 {
-		t.Errorf("%d tables of %d accounts", tables, len(all))
+	if tables > maxTables || len(c.accounts.byID) > maxAccounts || c.accounts.recent.Len() != len(c.accounts.byID) {
+		t.Errorf("%d tables of %d accounts", tables, len(c.accounts.byID))
 	}
 	if s, err := c.Stats(t.Context(), 1); err != nil || s.Spam != 1 {
 		t.Errorf("an account that was dropped: %+v, %v", s, err)
