@@ -10,8 +10,9 @@ import (
 // Bounds on the header.
 const (
 	maxFields    = 200
-	maxFieldName = 64  // bytes; fields with longer names are left out
-	maxFieldText = 512 // bytes of one value that are read
+	maxFieldName = 64      // bytes; fields with longer names are left out
+	maxFieldText = 512     // bytes of one value that are read
+	maxAddresses = 2 << 10 // bytes of one address field that are read
 )
 
 // ignored tells of a field that tells nothing about who sent a message: what the hosts that received
@@ -36,7 +37,7 @@ func ignored(name string) bool {
 func (t *tokenizer) header(h message.Header) {
 	t.to(h)
 	t.from(h)
-	t.text(originSubject, clip(h.Subject(), maxFieldText))
+	t.text(originSubject, message.DecodeWords(clip(h.Get("Subject"), maxFieldText)))
 	t.messageID(h)
 	for i, f := range h.Fields() {
 		if i >= maxFields || t.full() {
@@ -70,11 +71,16 @@ func (t *tokenizer) value(name string, f message.Field) {
 	}
 }
 
+// addresses returns those that a field begins with.
+func addresses(h message.Header, field string) []message.MailAddress {
+	return message.ParseAddresses(clip(h.Get(field), maxAddresses))
+}
+
 // to notes how the message names its recipients, not who they are.
 func (t *tokenizer) to(h message.Header) {
 	count, named := 0, 0
 	for _, field := range [...]string{"To", "Cc"} {
-		for a := range message.Mailboxes(h.Addresses(field)) {
+		for a := range message.Mailboxes(addresses(h, field)) {
 			if count++; count > 20 {
 				break
 			}
@@ -127,7 +133,7 @@ func step(n int) string {
 
 // from adds the author and where answers go.
 func (t *tokenizer) from(h message.Header) {
-	from := h.From()
+	from := addresses(h, "From")
 	var domain string
 	for i, a := range from {
 		if i == 2 {
@@ -150,7 +156,7 @@ func (t *tokenizer) from(h message.Header) {
 			}
 		}
 	}
-	for i, a := range h.ReplyTo() {
+	for i, a := range addresses(h, "Reply-To") {
 		if i == 2 {
 			break
 		}
@@ -168,7 +174,10 @@ func (t *tokenizer) appendLower(s string) { t.arena = append(t.arena, strings.To
 
 // messageID adds what the Message-ID looks like: programs make them each in its own way.
 func (t *tokenizer) messageID(h message.Header) {
-	id := clip(h.MessageID(), maxFieldText)
+	var id string
+	if ids := message.ParseMessageIDs(clip(h.Get("Message-ID"), maxFieldText)); len(ids) > 0 {
+		id = ids[0]
+	}
 	if id == "" {
 		t.add(originID, kindShape, "none")
 		return
@@ -179,11 +188,8 @@ func (t *tokenizer) messageID(h message.Header) {
 	if !strings.Contains(domain, ".") {
 		t.add(originID, kindOdd, "no domain")
 	}
-	for _, a := range h.From() {
-		if strings.EqualFold(a.Domain, domain) {
-			t.add(originID, kindSame, "domain of From")
-		}
-		break
+	if from := addresses(h, "From"); len(from) > 0 && strings.EqualFold(from[0].Domain, domain) {
+		t.add(originID, kindSame, "domain of From")
 	}
 }
 
