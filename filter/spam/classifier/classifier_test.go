@@ -346,3 +346,28 @@ func TestWordSalad(t *testing.T) {
 		t.Errorf("with 300 words of salad: %+v, without: %+v", o, score(t, c, 0, base))
 	}
 }
+
+// An account keeps no long messages for rehearsing.
+func TestAccountModelIsSmall(t *testing.T) {
+	c := New(Config{KV: memkv.New()})
+	for n := range 3 * accountKept {
+		var text strings.Builder
+		for i := range 300 + 200*(n%2) {
+			fmt.Fprintf(&text, "w%c%c%c ", 'a'+n%26, 'a'+i%26, 'a'+i/26)
+		}
+		m := message.Parse([]byte("Subject: x\r\n\r\n" + text.String()))
+		if _, err := c.Learn(t.Context(), 5, c.Tokenize(m), fmt.Sprint(n), Ham+Class(n/2%2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept, places := 0, 0
+	for _, pages := range c.accounts.byID[5].kept.pages {
+		kept += len(pages)
+		for _, p := range pages {
+			places += len(p.places)
+		}
+	}
+	if bytes := 8<<accountBits + 4*places; kept == 0 || kept > 2*accountKept || bytes > 256<<10 {
+		t.Errorf("%d messages and %d bytes", kept, bytes)
+	}
+}

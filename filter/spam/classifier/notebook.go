@@ -13,6 +13,8 @@ import (
 const (
 	globalKept  = 1_000
 	accountKept = 40
+	// accountPlaces bounds a message that an account keeps, so that its model takes at most 256 KiB.
+	accountPlaces = 400
 )
 
 // A page is a message in the notebook.
@@ -34,8 +36,11 @@ type notebook struct {
 
 func (n *notebook) of(class Class) []page { return n.pages[class-Ham] }
 
-// keep writes l into the notebook.
+// keep writes l into the notebook, unless it is too long for an account's.
 func (m *model) keep(l lesson) {
+	if !m.pairs && len(l.places) > accountPlaces {
+		return
+	}
 	all := &m.kept.pages[l.class-Ham]
 	p := page{lesson: l, number: uint16(len(*all))}
 	if len(*all) < m.kept.max {
