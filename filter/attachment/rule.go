@@ -100,11 +100,6 @@ func (l *look) add(r *rule, path, what string) {
 	}
 }
 
-// has tells whether r was found.
-func (l *look) has(r *rule) bool {
-	return slices.ContainsFunc(l.seen, func(s seen) bool { return s.rule == r })
-}
-
 // result makes findings of what was seen, and the strongest action of their classes.
 func (l *look) result() filter.Result {
 	var r filter.Result
