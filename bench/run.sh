@@ -4,6 +4,7 @@
 # machine's speed touches both alike, and prints a table of medians and ratios.
 #
 #   bench/run.sh [start] [inbound] [outbound] [destinations] [access] [idle]     default: all
+#   bench/run.sh trust     inbound with all checks, beside Postfix with rspamd as milter, and our own rate without checks
 #   ROUNDS=3  MESSAGES="20000"  sizes of the mailboxes of access  IDLE=1000  sessions of idle
 #
 # Everything lies in a scratch directory and on high ports of loopback. Both servers sync as they do
@@ -233,6 +234,71 @@ section_destinations() {
 		measure posthaste outbound -domains 1000 -n 10000 -tenth $tenth -smtp "$(at posthaste submission)" -sink "$SINK"
 	done
 }
+# With trust, Postfix asks rspamd 3 (default rules, names answered at once, nothing refused), and ours runs as it
+# comes, its classifier having learned; then ours again with every check off.
+section_trust() {
+	local spec peer
+	for spec in "1 1000" "10 3000" "50 3000"; do
+		set -- $spec
+		for peer in $peers; do
+			case $peer in *dovecot*)
+				with_rspamd on
+				measure_as "postfix+rspamd+dovecot" "$peer" inbound -size 4096 -c "$1" -n "$2"
+				with_rspamd off
+				;;
+			*)
+				measure_as posthaste posthaste inbound -size 4096 -c "$1" -n "$2"
+				restart_posthaste '[filter]' 'enabled = false' '[authenticate]' 'enabled = false' '[attachments]' 'enabled = false'
+				measure_as "posthaste without checks" posthaste inbound -size 4096 -c "$1" -n "$2"
+				restart_posthaste
+				;;
+			esac
+		done
+	done
+}
+measure_as() { # measure_as NAME PEER inbound FLAG…
+	local name=$1 peer=$2
+	shift 2
+	echo "$(date +%T) $name: $*" >&2
+	"$bench" "$@" -smtp "$(at "$peer" mx)" -imap "$(at "$peer" imap)" -pids "$(pids "$peer")" | sed "s/^/$name\t/" >>"$D/figures" || echo "FAILED: $name: $*" >&2
+}
+with_rspamd() { # with_rspamd on|off
+	local milters=
+	[ "$1" = off ] || milters=inet:127.0.0.1:$((BASE + 1332))
+	postconf -c "$D/peer/postfix" -e "smtpd_milters=$milters" && postfix -c "$D/peer/postfix" reload >/dev/null 2>&1
+	sleep 1
+}
+restart_posthaste() { # restart_posthaste LINE…: with more lines of configuration, or with none
+	stop posthaste
+	configure_posthaste
+	[ $# = 0 ] || printf '%s\n' "$@" >>"$D/posthaste.toml"
+	start posthaste
+	sleep 1
+}
+start_rspamd() {
+	local r=$D/rspamd port=$((BASE + 1332))
+	command -v rspamd >/dev/null || { echo "SKIPPED PEER: rspamd: apt-get install rspamd, to see ratios" >&2; return 1; }
+	mkdir -p "$r/local.d" "$r/db" "$r/run" "$r/log"
+	echo "dns { nameserver = [\"$DNS\"]; timeout = 1s; retransmits = 1; } local_addrs = [];" >"$r/local.d/options.inc"
+	echo "bind_socket = \"127.0.0.1:$port\"; milter = yes; count = 2; upstream \"local\" { default = yes; self_scan = yes; }" >"$r/local.d/worker-proxy.inc"
+	echo "bind_socket = \"127.0.0.1:$((port + 1))\"; count = 1;" >"$r/local.d/worker-normal.inc"
+	echo "bind_socket = \"127.0.0.1:$((port + 2))\";" >"$r/local.d/worker-controller.inc"
+	echo 'enabled = false;' >"$r/local.d/greylist.conf"
+	echo 'reject = 900; add_header = 800; greylist = 950;' >"$r/local.d/actions.conf"
+	chown -R _rspamd:_rspamd "$r"
+	rspamd -f -u _rspamd -g _rspamd --var=LOCAL_CONFDIR="$r" --var=DBDIR="$r/db" --var=RUNDIR="$r/run" --var=LOGDIR="$r/log" >"$r/out" 2>&1 </dev/null &
+	rspamd=$!
+	"$bench" wait "127.0.0.1:$port"
+}
+learn() { # has the classifier of ours learn some hundred letters, so that it has an opinion
+	"$bench" maildir -dir "$D/ham" -n 300
+	cp -r "$D/ham" "$D/spam"
+	find "$D/spam" -type f -exec sed -i 's/[a-z]\{5,\}/viagra&/g' {} +
+	"$D/posthaste" --config "$D/posthaste.toml" spam learn --ham "$D/ham" >/dev/null
+	"$D/posthaste" --config "$D/posthaste.toml" spam learn --spam "$D/spam" >/dev/null
+	rm -rf "$D/ham" "$D/spam"
+}
+
 section_idle() { both idle -n "$IDLE"; }
 section_access() {
 	for n in $MESSAGES; do both access -mailbox "box$n"; done
@@ -242,7 +308,7 @@ section_access() {
 finish() {
 	trap - EXIT
 	for peer in $peers; do stop "$peer"; done 2>/dev/null
-	kill "$dns" 2>/dev/null || true
+	kill "$dns" ${rspamd:+"$rspamd"} 2>/dev/null || true
 	rm -rf "$D"
 }
 
@@ -258,6 +324,11 @@ for peer in $peers; do start "$peer"; done
 for i in $(seq $USERS); do
 	echo $PASS | "$D/posthaste" --config "$D/posthaste.toml" account add "user$i@bench.example" --password-stdin >/dev/null
 done
+case $sections in *trust*)
+	learn
+	case $peers in *dovecot*) start_rspamd || peers=posthaste ;; esac
+	;;
+esac
 case $sections in *access*)
 	for n in $MESSAGES; do
 		"$bench" maildir -dir "$D/maildir$n" -n "$n"

@@ -7,6 +7,7 @@ const maxPoints = 1000
 
 // Authenticate says what is done about mail of other hosts that does not prove itself.
 type Authenticate struct {
+	Enabled   bool     `toml:"enabled" default:"true" doc:"Look who sent mail of other hosts: iprev, SPF, DKIM, ARC, DMARC, lists in the DNS. false: nothing is looked up; for hosts behind one that does it."`
 	Enforce   bool     `toml:"enforce" default:"true" doc:"Do what domains ask for about mail that does not prove itself (DMARC, RFC 9989): refuse it, or file it as junk."`
 	RefuseSPF bool     `toml:"refuse_spf_fail" default:"false" doc:"Refuse mail for which SPF fails, whatever else speaks for it. Forwarded mail often fails."`
 	Sealers   []string `toml:"sealers" doc:"Domains whose ARC seals are believed: mail that they found proven before they passed it on is not held to DMARC. As those of mailing lists and forwarders of yours."`

@@ -22,6 +22,9 @@ import (
 // checks returns what looks at mail of others. What asks the DNS runs at the same time.
 func (p *plan) checks() []inbound.Check {
 	n, c, r := p.node, p.cfg, p.resolver
+	if !c.Authenticate.Enabled {
+		return nil
+	}
 	domains := &familiarDomains{list: n.ownDomains}
 	asking := []inbound.Check{
 		inbound.Iprev{Resolver: r, Loopback: n.options.InProcess},
@@ -133,7 +136,7 @@ func (p *plan) addTraps(f *inbound.Filtering) error {
 // submitFiltering returns what judges mail of our own users.
 func (p *plan) submitFiltering() (submit.Filtering, error) {
 	c, n := p.cfg, p.node
-	f := submit.Filtering{Trace: n.trace, Log: n.log}
+	f := submit.Filtering{Trace: n.trace, Log: n.log, Judges: []submit.Judge{aligning{n.dkim, p.resolver}}}
 	var thresholds spam.Thresholds
 	if c.Filter.Enabled {
 		thresholds = spam.Thresholds{Quarantine: float64(c.Filter.OutgoingHold), Reject: float64(c.Filter.OutgoingReject)}

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"posthaste/filter"
 	"posthaste/filter/correspondents"
 	"posthaste/filter/spam/classifier"
 	"posthaste/mail"
+	"posthaste/mailauth/dkim"
+	"posthaste/mailauth/dmarc"
 	"posthaste/quarantine"
 )
 
@@ -131,4 +134,40 @@ func (f familiar) Personal(ctx context.Context, _ *filter.Mail, author mail.Addr
 		}
 	}
 	return each
+}
+
+// aligning warns where mail of our users will not prove its author's domain to those who receive it.
+type aligning struct {
+	keys     *dkim.KeyStore
+	resolver dmarc.Resolver
+}
+
+// alignTime bounds the look: a warning is not worth making anybody wait.
+const alignTime = time.Second
+
+// Outgoing returns a finding, of no weight, for a message that will not align (RFC 9989 section 5.1).
+func (a aligning) Outgoing(ctx context.Context, m *filter.Mail, _ mail.AccountID) []mail.Finding {
+	authors := dmarc.Authors(m.Message.Header)
+	if len(authors) == 0 {
+		return nil
+	}
+	envelope := m.Envelope.From.Domain
+	var signing []string
+	for _, domain := range []string{authors[0], envelope} {
+		if has, err := a.keys.Has(ctx, domain); err == nil && has {
+			signing = append(signing, domain)
+			break // as package submit signs
+		}
+	}
+	if len(signing) > 0 && signing[0] == authors[0] {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, alignTime)
+	defer cancel()
+	advice := dmarc.WouldAlign(ctx, a.resolver, authors[0], envelope, signing)
+	if !advice.Known || advice.Aligned || advice.Policy <= dmarc.None {
+		return nil
+	}
+	return []mail.Finding{{Rule: "NOT_ALIGNED", Evidence: advice.Sentence,
+		Meaning: "Receivers cannot tell that the message is from its author's domain, and some refuse it."}}
 }
