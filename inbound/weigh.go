@@ -48,6 +48,7 @@ type Filtering struct {
 	Quarantine Quarantine // nil: what should go there is filed as junk
 	Greylist   Greylist   // nil: nobody is put off
 	Observers  []Observer
+	SkipLMTP   bool // what a queue hands over by LMTP is not judged
 
 	Traps   map[mail.Address]bool                     // by address, in lower case: whoever writes to them sends spam
 	Trapped func(ctx context.Context, content []byte) // learns what came for a trap
@@ -73,7 +74,7 @@ func (p *Policy) trapped(ctx context.Context, m *Message) {
 
 // weigh judges m for each recipient. The error is the answer that refuses it for all.
 func (p *Policy) weigh(ctx context.Context, how Taking, m *Message) error {
-	if p.spam == nil {
+	if p.spam == nil || how.Each && p.filtering.SkipLMTP {
 		return nil
 	}
 	began := time.Now()

@@ -234,4 +234,9 @@ func TestLMTPNeverRefusesForSpam(t *testing.T) {
 	if err != nil || len(s.junk("bob")) != 1 {
 		t.Errorf("%v, %d in Junk", err, len(s.junk("bob")))
 	}
+	s, _ = filtered(t, Filtering{SkipLMTP: true}, points(50))
+	_, _, err = s.policy.Accept(t.Context(), Taking{Each: true}, envelope("bob"), mail.Bytes(clean))
+	if err != nil || len(s.inbox("bob")) != 1 {
+		t.Errorf("not judged: %v, %d in INBOX", err, len(s.inbox("bob")))
+	}
 }

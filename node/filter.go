@@ -74,6 +74,7 @@ func (p *plan) filtering() (inbound.Filtering, error) {
 		return f, err
 	}
 	n := p.node
+	f.SkipLMTP = !c.Filter.LMTP
 	f.Quarantine = keeping{n.quarantine}
 	f.Observers = append(f.Observers, inbound.Reputed{Book: n.reputation}, reporting{&n.reports})
 	if c.Greylist.Enabled {
