@@ -12,6 +12,11 @@ PEERS=${POSTHASTE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/posthaste/peers}
 tools="slapd:slapd ldapsearch:ldap-utils mariadbd:mariadb-server-core mariadb:mariadb-client-core unbound:unbound ldns-signzone:ldnsutils delv:bind9-dnsutils mandoc:mandoc ip:iproute2
 cc:gcc swaks:swaks msmtp:msmtp mbsync:isync fetchmail:fetchmail curl:curl neomutt:neomutt s-nail:s-nail tmux:tmux python3:python3 openssl:openssl
 xmllint:libxml2-utils opendmarc:opendmarc opendkim:opendkim clamd:clamav-daemon c-icap:c-icap rspamd:rspamd spamd:spamd chromium:chromium"
+tools="cc:gcc ip:iproute2 openssl:openssl python3:python3
+swaks:swaks msmtp:msmtp s-nail:s-nail mbsync:isync fetchmail:fetchmail curl:curl neomutt:neomutt tmux:tmux chromium:chromium
+slapd:slapd ldapsearch:ldap-utils mariadbd:mariadb-server-core mariadb:mariadb-client-core
+unbound:unbound ldns-signzone:ldnsutils delv:bind9-dnsutils mandoc:mandoc xmllint:libxml2-utils
+rspamd:rspamd spamd:spamd opendkim:opendkim opendmarc:opendmarc clamd:clamav-daemon c-icap:c-icap"
 
 missing=
 need() { missing="$missing $*"; }
@@ -103,5 +108,4 @@ unpack() {
 unpack postfix usr/lib/postfix/sbin/master postfix
 unpack exim usr/sbin/exim4 exim4-daemon-heavy exim4-base exim4-config
 unpack opensmtpd usr/sbin/smtpd opensmtpd
-unpack opendkim usr/sbin/opendkim opendkim
 exit 0
