@@ -11,7 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"posthaste/trace"
@@ -25,6 +28,7 @@ var Breaks = map[string]string{
 	"mx-down":      "the primary mail host of south.test is down: its backup takes the mail and hands it on later",
 	"user-unknown": "nobody@south.test does not exist: the message comes back as a readable report",
 	"tempfail":     "the disk of south.test is full: the mail waits at north.test and arrives on a later attempt",
+	"forged":       "a stranger writes to Bob in Ann's name: south.test refuses it, since north.test publishes how to know its mail",
 }
 
 // Options say what to show and how.
@@ -40,7 +44,7 @@ type Options struct {
 // ends.
 func Run(ctx context.Context, o Options) (err error) {
 	if _, known := Breaks[o.Break]; o.Break != "" && !known {
-		return fmt.Errorf("demo: nothing is known of breaking %q: mx-down, user-unknown or tempfail", o.Break)
+		return fmt.Errorf("demo: nothing is known of breaking %q, only of %s", o.Break, strings.Join(slices.Sorted(maps.Keys(Breaks)), ", "))
 	}
 	dir, err := os.MkdirTemp("", "posthaste-demo-")
 	if err != nil {

@@ -3,8 +3,10 @@ package demo
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -23,7 +25,7 @@ func TestEveryStoryEndsAsItShould(t *testing.T) {
 	if !hasAddress("127.0.0.2") {
 		t.Skip("SKIPPED: this machine has no address 127.0.0.2")
 	}
-	for _, broken := range []string{"", "mx-down", "user-unknown", "tempfail"} {
+	for _, broken := range append(slices.Sorted(maps.Keys(Breaks)), "") {
 		t.Run("broken "+broken, func(t *testing.T) {
 			t.Setenv("TMPDIR", t.TempDir())
 			var out bytes.Buffer
@@ -63,13 +65,19 @@ func TestPeopleAreTold(t *testing.T) {
 	if !hasAddress("127.0.0.2") {
 		t.Skip("SKIPPED: this machine has no address 127.0.0.2")
 	}
-	var out bytes.Buffer
-	if err := Run(t.Context(), Options{Once: true, Break: "user-unknown", Out: &out}); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"Broken on purpose", "queued for 1 recipient", "550 5.1.1", "What happened: There is no such address."} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in\n%s", want, out.String())
+	for broken, wants := range map[string][]string{
+		"user-unknown": {"Broken on purpose", "queued for 1 recipient", "550 5.1.1", "What happened: There is no such address."},
+		"forged": {"550 5.7.26", "SPF_FAIL", "127.0.0.4 may not send mail of north.test",
+			"spf=pass smtp.mailfrom=north.test", "dkim=pass", "dmarc=pass", "DKIM_PASS", "DMARC_PASS"},
+	} {
+		var out bytes.Buffer
+		if err := Run(t.Context(), Options{Once: true, Break: broken, Out: &out}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: no %q in\n%s", broken, want, out.String())
+			}
 		}
 	}
 }

@@ -32,6 +32,11 @@ func (w *world) play(ctx context.Context) error {
 	if w.broken == "user-unknown" {
 		to = "nobody@south.test"
 	}
+	if w.broken == "forged" {
+		if err := w.forge(ctx); err != nil {
+			return err
+		}
+	}
 	now := time.Now()
 	content := fmt.Appendf(nil, letter, to, now.Format(time.RFC1123Z), now.UnixNano())
 	if err := submit(w.north.address("submission"), w.clientTLS(w.north), ann, to, content); err != nil {

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"posthaste/mail"
 	"posthaste/message"
 	"posthaste/trace"
 )
@@ -36,6 +38,9 @@ func newTeller(o Options) *teller {
 // maxShown bounds what is shown of a report, in bytes.
 const maxShown = 16 << 10
 
+// maxFindings bounds what is shown of a verdict.
+const maxFindings = 8
+
 // settle is how long an event is held back, so that those of other nodes, which tell theirs every 100
 // ms, can be put before it.
 const settle = 150 * time.Millisecond
@@ -54,6 +59,13 @@ func (t *teller) tell(e trace.Event) {
 	t.held = append(t.held, e)
 	if len(t.held) == 1 {
 		time.AfterFunc(settle, t.release)
+	}
+}
+
+// printFindings prints what led to a verdict: points, rule, and what was seen.
+func (t *teller) printFindings(findings []mail.Finding) {
+	for _, f := range findings[:min(len(findings), maxFindings)] {
+		fmt.Fprintf(t.out, "%40s %s\n", "", t.style("2", fmt.Sprintf("%+5.1f  %-13s %s", f.Weight, f.Rule, cmp.Or(f.Evidence, f.Meaning))))
 	}
 }
 
@@ -88,6 +100,9 @@ func (t *teller) print(e trace.Event) {
 		mark, t.style("36", fmt.Sprintf("%-17s", e.Node)), t.style("1", fmt.Sprintf("%-8s", e.Step)), e.Text)
 	if e.Answered != "" && !e.OK {
 		fmt.Fprintf(t.out, "%40s %s\n", "", t.style("33", firstLine(e.Answered)))
+	}
+	if e.Verdict != nil {
+		t.printFindings(e.Verdict.Findings)
 	}
 }
 

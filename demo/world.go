@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,7 +74,7 @@ func newWorld(ctx context.Context, dir, broken string, teller *teller) (*world, 
 			err = w.open(ctx, h)
 		}
 		if err == nil {
-			err = h.populate(ctx)
+			err = w.populate(ctx, h)
 		}
 	}
 	for _, h := range w.hosts() {
@@ -97,7 +98,7 @@ func (w *world) hosts() []*host { return []*host{w.north, w.south, w.backup} }
 
 // prepare makes the name server, the certificate authority and the configurations.
 func (w *world) prepare(ctx context.Context) (err error) {
-	if w.mxPort, err = commonPort(w.north.ip, w.south.ip, w.backup.ip); err != nil {
+	if w.mxPort, err = commonPort(w.north.ip, w.south.ip, w.backup.ip, strangerIP); err != nil {
 		return err
 	}
 	if w.ca, err = cert.NewCA("Posthaste demo"); err != nil {
@@ -126,8 +127,11 @@ func (w *world) serveDNS(ctx context.Context) error {
 	w.dns.MX("north.test", 10, w.north.name)
 	w.dns.MX("south.test", 10, w.south.name)
 	w.dns.MX("south.test", 20, w.backup.name)
-	w.dns.TXT("north.test", "v=spf1 ip4:127.0.0.1 -all")
-	w.dns.TXT("south.test", "v=spf1 ip4:127.0.0.2 -all")
+	w.dns.Host(strangerHost, strangerIP)
+	for _, h := range []*host{w.north, w.south} {
+		w.dns.TXT(h.domain, "v=spf1 ip4:"+h.ip+" -all")
+		w.dns.TXT("_dmarc."+h.domain, "v=DMARC1; p=reject")
+	}
 	if err := w.dns.Listen("127.0.0.1:0"); err != nil {
 		return fmt.Errorf("demo: name server: %w", err)
 	}
@@ -180,16 +184,25 @@ func (w *world) open(ctx context.Context, h *host) (err error) {
 	return err
 }
 
-// populate adds the domain and account of a host.
-func (h *host) populate(ctx context.Context) error {
+// populate adds the domain and account of a host, and publishes the key that its mail is signed with.
+func (w *world) populate(ctx context.Context, h *host) error {
 	h.freeing.Store(true)
 	defer h.freeing.Store(false)
 	a := h.node.Admin()
 	if _, err := a.AddDomain(ctx, admin.DomainRequest{Name: h.domain, Relay: h.relay}); err != nil {
 		return err
 	}
+	if h.relay {
+		return nil
+	}
+	for key, err := range a.AddDKIM(ctx, admin.DKIMRequest{Domain: h.domain, Algorithm: "ed25519", Force: true}) {
+		if err != nil {
+			return err
+		}
+		w.dns.TXT(key.Name, strings.Join(key.Strings, ""))
+	}
 	for _, address := range []string{ann, bob} {
-		if h.relay || address[len("ann@"):] != h.domain {
+		if address[len("ann@"):] != h.domain {
 			continue
 		}
 		if _, err := a.AddAccount(ctx, admin.AccountRequest{Address: address, Password: password}); err != nil {
@@ -279,7 +292,7 @@ func commonPort(ips ...string) (int, error) {
 			return port, nil
 		}
 	}
-	return 0, errors.New("demo: no TCP port is free on 127.0.0.1, 127.0.0.2 and 127.0.0.3 at once")
+	return 0, errors.New("demo: no TCP port is free on 127.0.0.1 to 127.0.0.4 at once")
 }
 
 func hasAddress(ip string) bool {

@@ -6,7 +6,7 @@ import (
 
 type demoCommand struct {
 	Once  bool   `help:"End when the message was read back, instead of serving on."`
-	Break string `help:"Break something on purpose: mx-down, user-unknown or tempfail." placeholder:"WHAT"`
+	Break string `help:"Break something on purpose: mx-down, user-unknown, tempfail or forged." placeholder:"WHAT"`
 }
 
 func (c *demoCommand) Run(e *env) error {
