@@ -40,7 +40,7 @@ func (r *Rules) Judge(findings []mail.Finding, demands ...Demand) mail.Verdict {
 	case v.Action != mail.Accept:
 		v.Reason = fmt.Sprintf("%s points, and from %s on mail is %s", points(v.Score), points(by), done(v.Action))
 	default:
-		v.Reason = fmt.Sprintf("%s points are not enough for anything", points(v.Score))
+		v.Reason = r.harmless(v.Score)
 	}
 	var demanded *Demand
 	for i := range demands {
@@ -63,6 +63,26 @@ func (t Thresholds) action(score float64) (mail.Action, float64) {
 		}
 	}
 	return mail.Accept, 0
+}
+
+// harmless is the reason of what stays below all thresholds.
+func (r *Rules) harmless(score float64) string {
+	at := r.thresholds.above(score)
+	if at == 0 {
+		return "no number of points has consequences here"
+	}
+	next, _ := r.thresholds.action(at)
+	return fmt.Sprintf("only from %s points on mail is %s", points(at), done(next))
+}
+
+// above returns the lowest threshold that is above a score, or 0. A threshold of 0 is none.
+func (t Thresholds) above(score float64) (lowest float64) {
+	for _, at := range []float64{t.Tag, t.Junk, t.Quarantine, t.Greylist, t.Reject} {
+		if at > max(score, 0) && (lowest == 0 || at < lowest) {
+			lowest = at
+		}
+	}
+	return lowest
 }
 
 // otherwise says what would have changed the outcome: each finding without which it would be another,
@@ -89,17 +109,11 @@ func (r *Rules) otherwise(v *mail.Verdict, demanded *Demand) (all []string) {
 // distance says how many points are missing to the thresholds around a score.
 func (r *Rules) distance(v *mail.Verdict) (all []string) {
 	t := r.thresholds
-	above := math.Inf(1)
-	for _, at := range []float64{t.Tag, t.Junk, t.Quarantine, t.Greylist, t.Reject} {
-		if at > v.Score {
-			above = min(above, at)
-		}
-	}
 	if _, at := t.action(v.Score); at > 0 {
 		below, _ := t.action(at - 0.01)
 		all = append(all, fmt.Sprintf("with %s points less it would be %s", points(round(v.Score-at+0.01)), done(below)))
 	}
-	if !math.IsInf(above, 1) {
+	if above := t.above(v.Score); above > 0 {
 		next, _ := t.action(above)
 		all = append(all, fmt.Sprintf("with %s points more it would be %s", points(round(above-v.Score)), done(next)))
 	}

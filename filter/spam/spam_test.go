@@ -61,6 +61,26 @@ func TestVerdictsSayWhatWouldHaveChangedThem(t *testing.T) {
 	}
 }
 
+func TestHarmlessMailIsToldTheNextThreshold(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		thresholds Thresholds
+		points     float64
+		reason     string
+		otherwise  string
+	}{
+		{"below all", defaults, 1, "only from 3 points on mail is delivered with a tag", "with 2 points more it would be delivered with a tag"},
+		{"thresholds of 0 are none, also below 0", defaults, -0.5, "only from 3 points on mail is delivered with a tag", "with 3.5 points more it would be delivered with a tag"},
+		{"the next may be far away", Thresholds{Reject: 15}, 6, "only from 15 points on mail is refused", "with 9 points more it would be refused"},
+		{"none is set", Thresholds{}, 6, "no number of points has consequences here", ""},
+	} {
+		v := rules(t, Config{Thresholds: c.thresholds}).Judge([]mail.Finding{{Rule: "X", Weight: c.points}})
+		if got := strings.Join(v.Otherwise, "\n"); v.Reason != c.reason || got != c.otherwise {
+			t.Errorf("%s: %q, %q; want %q, %q", c.name, v.Reason, got, c.reason, c.otherwise)
+		}
+	}
+}
+
 func TestDemandsStandAboveThePoints(t *testing.T) {
 	r := rules(t, Config{Thresholds: defaults})
 	reject := Demand{Action: mail.Reject, Reason: "the domain asks to refuse what is not proven"}
