@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -130,4 +131,68 @@ func TestEveryPackageSaysWhatItOwns(t *testing.T) {
 			t.Errorf("%s has no package comment", p.ImportPath)
 		}
 	}
+}
+
+// TestArchitecturePageNamesThePackages holds section 2 of docs/architecture.md against the tree, both ways.
+func TestArchitecturePageNamesThePackages(t *testing.T) {
+	page, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{"tools": true} // a module of its own
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 || !strings.HasPrefix(cells[1], " `") || strings.Contains(cells[1], " <") {
+			continue
+		}
+		for _, name := range namesIn(cells[1]) {
+			if named[name] {
+				t.Errorf("docs/architecture.md names %s twice", name)
+			}
+			named[name] = true
+			if info, err := os.Stat(name); err != nil || !info.IsDir() {
+				t.Errorf("docs/architecture.md names %s, which does not exist", name)
+			}
+		}
+		if strings.HasPrefix(line, "| `docs`") {
+			break // the end of the table
+		}
+	}
+	for _, p := range packages(t) {
+		if !named[p.ImportPath] && !strings.HasSuffix(p.ImportPath, "test") && !strings.Contains(p.ImportPath, "internal") && !standsBeside(p.ImportPath) {
+			t.Errorf("docs/architecture.md does not name %s", p.ImportPath)
+		}
+	}
+}
+
+// namesIn returns the packages of a cell: "`filter` (`spam` `virus/{clamd,icap}`); `davd` *(later)*". What is
+// planned is left out.
+func namesIn(cell string) (names []string) {
+	for part := range strings.SplitSeq(cell, ";") {
+		if strings.Contains(part, "(later)") {
+			continue
+		}
+		parent := ""
+		for i, field := range strings.Split(part, "`") {
+			switch {
+			case i%2 == 0 && strings.Contains(field, "("):
+				parent = names[len(names)-1] + "/"
+			case i%2 == 1:
+				names = append(names, expand(parent+field)...)
+			}
+		}
+	}
+	return names
+}
+
+// expand returns the names that "kv/{pebblekv,pgkv}" stands for, the parent among them.
+func expand(s string) []string {
+	parent, children, braced := strings.Cut(strings.TrimSuffix(s, "}"), "/{")
+	names := []string{parent}
+	for child := range strings.SplitSeq(children, ",") {
+		if braced {
+			names = append(names, parent+"/"+child)
+		}
+	}
+	return names
 }
