@@ -41,7 +41,7 @@ type DKIMCheck struct {
 
 // AddDKIM makes keys for a domain of ours. They sign once their records are published, or at once with Force.
 func (a *Admin) AddDKIM(ctx context.Context, r DKIMRequest) iter.Seq2[DKIMKey, error] {
-	return a.dkimKeys(func() ([]dkim.Key, error) {
+	return a.dkimKeys(r, func() ([]dkim.Key, error) {
 		algorithms, err := dkim.ParseAlgorithms(r.Algorithm)
 		if err != nil {
 			return nil, err
@@ -86,7 +86,7 @@ func (a *Admin) mayHaveKeys(ctx context.Context, name string) error {
 
 // DKIMKeys yields the keys of a domain, or of all.
 func (a *Admin) DKIMKeys(ctx context.Context, r DKIMRequest) iter.Seq2[DKIMKey, error] {
-	return a.dkimKeys(func() ([]dkim.Key, error) {
+	return a.dkimKeys(r, func() ([]dkim.Key, error) {
 		if r.Domain != "" {
 			keys, err := a.cfg.DKIM.Keys(ctx, r.Domain)
 			if err == nil && len(keys) == 0 {
@@ -106,12 +106,12 @@ func (a *Admin) DKIMKeys(ctx context.Context, r DKIMRequest) iter.Seq2[DKIMKey, 
 
 // RotateDKIM makes the keys that will replace those of a domain.
 func (a *Admin) RotateDKIM(ctx context.Context, r DKIMRequest) iter.Seq2[DKIMKey, error] {
-	return a.dkimKeys(func() ([]dkim.Key, error) { return a.cfg.DKIM.Rotate(ctx, r.Domain) })
+	return a.dkimKeys(r, func() ([]dkim.Key, error) { return a.cfg.DKIM.Rotate(ctx, r.Domain) })
 }
 
 // ActivateDKIM makes a key sign. It yields that key and those that it replaced.
 func (a *Admin) ActivateDKIM(ctx context.Context, r DKIMRequest) iter.Seq2[DKIMKey, error] {
-	return a.dkimKeys(func() ([]dkim.Key, error) {
+	return a.dkimKeys(r, func() ([]dkim.Key, error) {
 		keys, err := a.cfg.DKIM.Activate(ctx, r.Domain, r.Selector, r.Force)
 		if errors.Is(err, dkim.ErrNotPublished) {
 			err = fmt.Errorf("%w: posthaste dkim check %s tells what to do; --force makes the key sign nevertheless", err, r.Domain)
@@ -122,7 +122,7 @@ func (a *Admin) ActivateDKIM(ctx context.Context, r DKIMRequest) iter.Seq2[DKIMK
 
 // DeleteDKIM removes a key and returns those that the domain keeps.
 func (a *Admin) DeleteDKIM(ctx context.Context, r DKIMRequest) iter.Seq2[DKIMKey, error] {
-	return a.dkimKeys(func() ([]dkim.Key, error) {
+	return a.dkimKeys(r, func() ([]dkim.Key, error) {
 		if err := a.cfg.DKIM.Delete(ctx, r.Domain, r.Selector); err != nil {
 			return nil, err
 		}
@@ -154,14 +154,26 @@ func (a *Admin) CheckDKIM(ctx context.Context, r DKIMRequest) iter.Seq2[DKIMChec
 
 var errNoDKIM = errors.New("this node keeps no DKIM keys")
 
+// explainDKIM says what to do about keys that are not there.
+func explainDKIM(domain string, err error) error {
+	switch {
+	case errors.Is(err, dkim.ErrNoKey):
+		return fmt.Errorf("%w: posthaste dkim list %s shows those of the domain", err, domain)
+	case errors.Is(err, dkim.ErrNoActive):
+		return fmt.Errorf("%w for %s: posthaste dkim add %s makes keys, posthaste dkim activate lets one sign", err, domain, domain)
+	}
+	return err
+}
+
 // dkimKeys yields what do returns, in the words of the command line where it fails.
-func (a *Admin) dkimKeys(do func() ([]dkim.Key, error)) iter.Seq2[DKIMKey, error] {
+func (a *Admin) dkimKeys(r DKIMRequest, do func() ([]dkim.Key, error)) iter.Seq2[DKIMKey, error] {
 	return func(yield func(DKIMKey, error) bool) {
 		if a.cfg.DKIM == nil {
 			yield(DKIMKey{}, errNoDKIM)
 			return
 		}
 		keys, err := do()
+		err = explainDKIM(r.Domain, err)
 		for _, k := range keys {
 			if !yield(showKey(k), nil) {
 				return

@@ -57,7 +57,7 @@ func (a *Admin) DMARCReport(ctx context.Context, r ReportRequest) (aggregate.Rec
 		return aggregate.Received{}, reports.ErrNone
 	}
 	got, err := a.cfg.Reports.DMARC.Show(ctx, r.Name)
-	return got, explained(err, "DMARC", r.Name)
+	return got, explained(err, "dmarc", "DMARC", r.Name)
 }
 
 // DMARCSummary adds up what the reports say about each source, with the names of those that sent most.
@@ -107,12 +107,12 @@ func (a *Admin) ARFReport(ctx context.Context, r ReportRequest) (arf.Received, e
 		return arf.Received{}, reports.ErrNone
 	}
 	got, err := a.cfg.Reports.ARF.Show(ctx, r.Name)
-	return got, explained(err, "feedback", r.Name)
+	return got, explained(err, "arf", "feedback", r.Name)
 }
 
-func explained(err error, kind, name string) error {
+func explained(err error, command, kind, name string) error {
 	if errors.Is(err, reports.ErrNone) {
-		return fmt.Errorf("there is no %s report %q: list names them", kind, name)
+		return fmt.Errorf("there is no %s report %q: posthaste %s list names them", kind, name, command)
 	}
 	return err
 }

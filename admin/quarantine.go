@@ -10,6 +10,7 @@ import (
 	"posthaste/directory"
 	"posthaste/mail"
 	"posthaste/quarantine"
+	"posthaste/trace"
 )
 
 // A QuarantineRequest says which messages in the quarantine are meant, and what to learn from it.
@@ -60,12 +61,31 @@ func (a *Admin) quarantineUser(ctx context.Context, text string) (mail.AccountID
 
 // QuarantineShow returns one message with its header, its verdict and the beginning of its text.
 func (a *Admin) QuarantineShow(ctx context.Context, r QuarantineRequest) (quarantine.Shown, error) {
-	id, err := mail.ParseQueueID(r.ID)
+	id, err := a.quarantineID(ctx, r.ID)
 	if err != nil {
-		return quarantine.Shown{}, noQuarantined(r.ID)
+		return quarantine.Shown{}, err
 	}
 	shown, err := a.cfg.Quarantine.Show(ctx, id)
 	return shown, explainQuarantine(r.ID, err)
+}
+
+// quarantineID returns the ID that a message has in the quarantine. An operator may also name the queue ID
+// under which it came, which is in its header, the log and the trace.
+func (a *Admin) quarantineID(ctx context.Context, text string) (quarantine.ID, error) {
+	id, err := mail.ParseQueueID(text)
+	if err != nil {
+		return "", noQuarantined(text)
+	}
+	if _, err = a.cfg.Quarantine.Show(ctx, id); !errors.Is(err, quarantine.ErrNotFound) || a.cfg.Trace == nil {
+		return id, nil
+	}
+	story, err := a.cfg.Trace.Story(ctx, text, 0)
+	for _, e := range story {
+		if e.Step == trace.Quarantine && e.ID == id && e.Asked != "" {
+			return mail.QueueID(e.Asked), err
+		}
+	}
+	return id, err
 }
 
 // QuarantineRelease delivers a message after all.
@@ -79,9 +99,9 @@ func (a *Admin) QuarantineDelete(ctx context.Context, r QuarantineRequest) error
 }
 
 func (a *Admin) quarantineDo(ctx context.Context, r QuarantineRequest, do func(context.Context, quarantine.ID, quarantine.Choice) error) error {
-	id, err := mail.ParseQueueID(r.ID)
+	id, err := a.quarantineID(ctx, r.ID)
 	if err != nil {
-		return noQuarantined(r.ID)
+		return err
 	}
 	c := quarantine.Choice{By: "an administrator", Spam: r.Spam, Trust: r.Trust}
 	if r.For != "" {

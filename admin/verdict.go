@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"posthaste/trace"
 )
@@ -27,9 +28,18 @@ func (a *Admin) Verdicts(ctx context.Context, r VerdictRequest) ([]trace.Event, 
 	}
 	var found []trace.Event
 	for _, e := range story {
+		if len(found) > 0 && saidAlready(found[len(found)-1], e) {
+			continue
+		}
 		if e.Verdict != nil || !e.OK && (e.Step == trace.Check || e.Step == trace.Receive || e.Step == trace.Submit) {
 			found = append(found, e)
 		}
 	}
 	return found[max(0, len(found)-maxVerdicts):], nil
+}
+
+// saidAlready tells whether an answer to a client is that of the verdict before it.
+func saidAlready(verdict, answer trace.Event) bool {
+	same := answer.ID != "" && answer.ID == verdict.ID || answer.Session != "" && answer.Session == verdict.Session
+	return same && verdict.Verdict != nil && answer.Verdict == nil && answer.Answered != "" && strings.HasSuffix(verdict.Answered, answer.Answered)
 }

@@ -65,7 +65,10 @@ func (c *banAdd) Run(e *env) error {
 		if !b.Until.IsZero() {
 			until = "until " + b.Until.Local().Format("2006-01-02 15:04:05")
 		}
-		e.out.say("%s is banned %s: %s", b.Subject, until, b.Reason)
+		if c.Reason != "" {
+			until += ": " + b.Reason
+		}
+		e.out.say("%s is banned %s", b.Subject, until)
 		return nil
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"posthaste/admin"
+	"posthaste/config"
 	"posthaste/mailauth/arf"
 	"posthaste/mailauth/dmarc/aggregate"
 )
@@ -23,15 +24,21 @@ type arfCommands struct {
 
 // since is how far back reports are looked at.
 type since struct {
-	Since time.Duration `help:"Only reports that came in this time, such as 24h." default:"720h" placeholder:"TIME"`
+	Since config.Duration `help:"Only reports that came in this time, as 24h or 7d." default:"30d" placeholder:"TIME"`
 }
 
-func (s since) time() time.Time { return time.Now().Add(-s.Since) }
+func (s since) time() time.Time { return time.Now().Add(-s.Since.D()) }
+
+// noReports says why a list may be empty.
+func noReports(setting string) string {
+	return "no report came in that time; " + setting + " names the addresses that take them"
+}
 
 type dmarcList struct{ since }
 
 func (c *dmarcList) Run(e *env) error {
 	return e.withAdmin(func(client *admin.Client) error {
+		none := noReports("dmarc.receive")
 		for r, err := range admin.List[aggregate.Received](e.ctx, client, "dmarc/list", admin.ReportsRequest{Since: c.time()}) {
 			if err != nil {
 				return err
@@ -41,7 +48,9 @@ func (c *dmarcList) Run(e *env) error {
 				continue
 			}
 			e.out.dmarcReport(r)
+			none = ""
 		}
+		e.out.sayUnlessEmpty(none)
 		return nil
 	})
 }
@@ -57,8 +66,8 @@ func (p *printer) dmarcReport(r aggregate.Received) {
 	if failed > 0 {
 		text = p.red(text)
 	}
-	fmt.Fprintf(p.w, "%s  %s  %s  %s, %d messages, %s\n", p.dim(r.Name), r.Report.Begin.UTC().Format(time.DateOnly),
-		oneLine(r.Report.Organization), oneLine(r.Report.Policy.Domain), total, text)
+	fmt.Fprintf(p.w, "%s  %s  %s  %s, %s, %s\n", p.dim(r.Name), r.Report.Begin.UTC().Format(time.DateOnly),
+		oneLine(r.Report.Organization), oneLine(r.Report.Policy.Domain), counted(total, "message"), text)
 }
 
 type dmarcShow struct {
@@ -87,6 +96,7 @@ type dmarcSummary struct {
 
 func (c *dmarcSummary) Run(e *env) error {
 	return e.withAdmin(func(client *admin.Client) error {
+		none := noReports("dmarc.receive")
 		request := admin.SummaryRequest{Domain: c.Domain, Since: c.time()}
 		for s, err := range admin.List[aggregate.Summary](e.ctx, client, "dmarc/summary", request) {
 			if err != nil {
@@ -97,13 +107,15 @@ func (c *dmarcSummary) Run(e *env) error {
 				continue
 			}
 			e.out.dmarcSummary(s)
+			none = ""
 		}
+		e.out.sayUnlessEmpty(none)
 		return nil
 	})
 }
 
 func (p *printer) dmarcSummary(s aggregate.Summary) {
-	fmt.Fprintf(p.w, "%s, policy %s: %d reports, %s to %s\n", oneLine(s.Domain), oneLine(cmp.Or(s.Policy, "none")), s.Reports,
+	fmt.Fprintf(p.w, "%s, policy %s: %s, %s to %s\n", oneLine(s.Domain), oneLine(cmp.Or(s.Policy, "none")), counted(s.Reports, "report"),
 		s.Begin.UTC().Format(time.DateOnly), s.End.UTC().Format(time.DateOnly))
 	fmt.Fprintf(p.w, "%8s %8s %8s %8s %8s %8s  %s\n", "messages", "pass", "DKIM", "SPF", "junked", "rejected", "source")
 	line := func(one aggregate.Source, name string) {
@@ -127,6 +139,7 @@ type arfList struct{ since }
 
 func (c *arfList) Run(e *env) error {
 	return e.withAdmin(func(client *admin.Client) error {
+		none := noReports("arf.receive")
 		for r, err := range admin.List[arf.Received](e.ctx, client, "arf/list", admin.ReportsRequest{Since: c.time()}) {
 			if err != nil {
 				return err
@@ -141,7 +154,9 @@ func (c *arfList) Run(e *env) error {
 			}
 			fmt.Fprintf(e.out.w, "%s  %s  %s  from %s, source %s\n", e.out.dim(r.Name), r.Time.UTC().Format(time.DateTime), oneLine(kind),
 				oneLine(cmp.Or(r.Report.Original.From, r.Report.MailFrom, "unknown")), oneLine(cmp.Or(r.Report.Source, "unknown")))
+			none = ""
 		}
+		e.out.sayUnlessEmpty(none)
 		return nil
 	})
 }

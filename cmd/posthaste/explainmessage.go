@@ -43,20 +43,20 @@ func (c *explainMessage) Run(e *env) error {
 // verdict prints what was decided about a message, and what led to it.
 func (p *printer) verdict(e trace.Event) {
 	p.say("%s", p.bold(verdictTitle(e)))
-	p.say("%-10s %s", "When:", timeText(e.Time, time.Now()))
+	p.say("%-11s %s", "When:", timeText(e.Time, time.Now()))
 	for _, line := range []struct{ name, text string }{{"Message:", string(e.ID)}, {"Message-ID:", oneLine(e.MessageID)}, {"From:", oneLine(e.From)},
 		{"For:", recipientsText(e.To)}, {"Client:", oneLine(e.Peer)}, {"Answer:", oneLine(e.Answered)}} {
 		if line.text != "" {
-			p.say("%-10s %s", line.name, line.text)
+			p.say("%-11s %s", line.name, line.text)
 		}
 	}
 	if e.Verdict == nil {
-		p.say("%-10s %s", "Why:", oneLine(e.Text))
+		p.say("%-11s %s", "Why:", oneLine(e.Text))
 		return
 	}
-	p.say("%-10s %s", "Why:", oneLine(e.Verdict.Reason))
+	p.say("%-11s %s", "Why:", oneLine(e.Verdict.Reason))
 	p.say("")
-	t := p.table(">points", "rule", "seen", "meaning")
+	t := p.table(">POINTS", "RULE", "SEEN", "MEANING")
 	for _, f := range e.Verdict.Findings {
 		t.row(weightText(f.Weight), oneLine(f.Rule), shorten(oneLine(f.Evidence), maxSeen), oneLine(f.Meaning))
 	}
@@ -72,7 +72,10 @@ func (p *printer) verdict(e trace.Event) {
 }
 
 func verdictTitle(e trace.Event) string {
-	if e.Verdict == nil {
+	switch {
+	case e.Verdict == nil && strings.HasPrefix(e.Answered, "4"):
+		return "Put off"
+	case e.Verdict == nil:
 		return "Refused"
 	}
 	switch e.Verdict.Action {

@@ -51,7 +51,7 @@ func (c *explainRcpt) request() (r admin.ExplainRequest, err error) {
 		r.From = mail.ReversePath{Address: from}
 	}
 	if r.IP, err = netip.ParseAddr(c.IP); err != nil {
-		return r, fmt.Errorf("--ip %q is no address: %w", c.IP, err)
+		return r, fmt.Errorf("--ip %q is no IP address, as 192.0.2.1 or 2001:db8::1", c.IP)
 	}
 	r.Helo = c.Helo
 	return r, nil

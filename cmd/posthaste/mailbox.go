@@ -57,7 +57,7 @@ func (c *mailboxImport) Run(e *env) error {
 	started := time.Now()
 	var done admin.Imported
 	err = e.withAdmin(func(client *admin.Client) (err error) {
-		done, err = client.Import(e.ctx, admin.MailboxRequest{Address: c.Address, Mailbox: c.Mailbox}, counted(messages, bar))
+		done, err = client.Import(e.ctx, admin.MailboxRequest{Address: c.Address, Mailbox: c.Mailbox}, tallied(messages, bar))
 		return err
 	})
 	bar.Finish()
@@ -152,7 +152,7 @@ func (e *env) progress(what string, size int64) *progressbar.ProgressBar {
 	)
 }
 
-func counted(messages iter.Seq2[mailfile.Message, error], bar *progressbar.ProgressBar) iter.Seq2[mailfile.Message, error] {
+func tallied(messages iter.Seq2[mailfile.Message, error], bar *progressbar.ProgressBar) iter.Seq2[mailfile.Message, error] {
 	return func(yield func(mailfile.Message, error) bool) {
 		for m, err := range messages {
 			bar.Add(len(m.Content))

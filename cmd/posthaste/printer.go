@@ -45,6 +45,13 @@ func (p *printer) style(code, s string) string {
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
+// sayUnlessEmpty says that a list has nothing, when there is something to say.
+func (p *printer) sayUnlessEmpty(text string) {
+	if text != "" {
+		p.say("%s", text)
+	}
+}
+
 // A table gathers rows and prints them in columns. Columns of numbers are given by a ">" before their
 // title and stand to the right.
 type table struct {
@@ -66,7 +73,8 @@ func (t *table) print(none string) {
 	width := make([]int, len(t.titles))
 	right := make([]bool, len(t.titles))
 	for i, title := range t.titles {
-		t.titles[i], right[i] = strings.CutPrefix(title, ">")
+		title, right[i] = strings.CutPrefix(title, ">")
+		t.titles[i] = strings.ToUpper(title)
 		width[i] = utf8.RuneCountInString(t.titles[i])
 		for _, row := range t.rows {
 			width[i] = max(width[i], utf8.RuneCountInString(row[i]))
@@ -94,7 +102,15 @@ func (t *table) line(cells []string, width []int, right []bool, style func(strin
 			b.WriteString("  ")
 		}
 	}
-	fmt.Fprintln(t.p.w, style(b.String()))
+	fmt.Fprintln(t.p.w, style(strings.TrimRight(b.String(), " ")))
+}
+
+// counted prints how many there are of something: "1 message", "2 messages".
+func counted[N int | int64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // bytesText prints a number of bytes for people.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"posthaste/admin"
+	"posthaste/config"
 	"posthaste/mail"
 	"posthaste/quarantine"
 )
@@ -20,9 +21,9 @@ type quarantineCommands struct {
 }
 
 type quarantineList struct {
-	For   string        `help:"Only what is kept for this user." placeholder:"ADDRESS"`
-	Since time.Duration `help:"Only what came in this time, as 24h." placeholder:"TIME"`
-	Limit int           `help:"Most messages that are listed (1 to 10000)." default:"1000"`
+	For   string          `help:"Only what is kept for this user." placeholder:"ADDRESS"`
+	Since config.Duration `help:"Only what came in this time, as 24h or 7d." placeholder:"TIME"`
+	Limit int             `help:"Most messages that are listed (1 to 10000)." default:"1000"`
 }
 
 func (c *quarantineList) Run(e *env) error {
@@ -30,9 +31,9 @@ func (c *quarantineList) Run(e *env) error {
 		now := time.Now()
 		r := admin.QuarantineRequest{For: c.For, Limit: c.Limit}
 		if c.Since > 0 {
-			r.Since = now.Add(-c.Since)
+			r.Since = now.Add(-c.Since.D())
 		}
-		t := e.out.table("ID", "came", ">size", "for", "from", "subject", "why")
+		t := e.out.table("ID", "CAME", ">SIZE", "FOR", "FROM", "SUBJECT", "WHY")
 		for m, err := range admin.List[quarantine.Entry](e.ctx, client, "quarantine/list", r) {
 			if err != nil {
 				return err
@@ -119,7 +120,7 @@ func (p *printer) quarantined(m *quarantine.Shown) {
 
 // manyLines is oneLine for text that may have several.
 func manyLines(s string) string {
-	lines := strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
+	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\t", "    ").Replace(s), "\n")
 	for i := range lines {
 		lines[i] = oneLine(lines[i])
 	}

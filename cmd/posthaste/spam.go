@@ -43,7 +43,7 @@ func (c *spamLearn) Run(e *env) error {
 	var sum admin.Learned
 	err := e.withAdmin(func(client *admin.Client) error {
 		for _, messages := range all {
-			done, err := client.LearnSpam(e.ctx, admin.SpamRequest{Address: c.Account, Spam: c.Spam}, counted(messages, bar))
+			done, err := client.LearnSpam(e.ctx, admin.SpamRequest{Address: c.Account, Spam: c.Spam}, tallied(messages, bar))
 			sum.Messages += done.Messages
 			sum.Known += done.Known
 			if err != nil {
@@ -59,7 +59,7 @@ func (c *spamLearn) Run(e *env) error {
 	if e.out.json {
 		return e.out.object(sum)
 	}
-	e.out.say("%d messages are learned, %d of them were known before (%s).", sum.Messages, sum.Known, rate(sum.Messages, time.Since(started)))
+	e.out.say("Learned from %s; %d had been learned before (%s).", counted(sum.Messages, "message"), sum.Known, rate(sum.Messages, time.Since(started)))
 	return nil
 }
 
@@ -97,7 +97,7 @@ func (c *spamStats) Run(e *env) error {
 		if e.out.json {
 			return e.out.object(s)
 		}
-		e.out.say("%d messages were learned as spam and %d as ham; %.1f %% of the model is in use.", s.Spam, s.Ham, 100*float64(s.Used)/float64(max(s.Slots, 1)))
+		e.out.say("Learned as spam: %d, as wanted: %d; %.1f %% of the model is in use.", s.Spam, s.Ham, 100*float64(s.Used)/float64(max(s.Slots, 1)))
 		if !s.Sure {
 			e.out.say("That is not enough yet for an opinion.")
 		}

@@ -55,7 +55,7 @@ func (c *spfCheck) Run(e *env) error {
 func (c *spfCheck) query() (q spf.Query, err error) {
 	q.Helo = c.Helo
 	if q.IP, err = netip.ParseAddr(c.IP); err != nil {
-		return q, fmt.Errorf("%q is no address: %w", c.IP, err)
+		return q, fmt.Errorf("%q is no IP address, as 192.0.2.1 or 2001:db8::1", c.IP)
 	}
 	if c.From == "<>" || c.From == "" {
 		if c.Helo == "" {
@@ -95,7 +95,7 @@ func (c *spfCheck) print(p *printer, v spf.Verdict, reasons []explain.Reason) {
 	}
 	t.print("")
 	p.say("\nAuthentication-Results would say: %s", v.Resinfo())
-	p.say("%s", p.dim(fmt.Sprintf("%d questions to the DNS", v.Lookups)))
+	p.say("%s", p.dim("It took "+counted(v.Lookups, "question")+" to the DNS."))
 }
 
 // resolver returns one as the configuration has it, and our host name; without a configuration file that of

@@ -18,6 +18,7 @@ type tlsrptList struct{}
 
 func (c *tlsrptList) Run(e *env) error {
 	return e.withAdmin(func(client *admin.Client) error {
+		none := "no report came; tlsrpt.receive names the address that takes them"
 		for r, err := range admin.List[tlsrpt.Received](e.ctx, client, "tlsrpt/list", struct{}{}) {
 			if err != nil {
 				return err
@@ -27,7 +28,9 @@ func (c *tlsrptList) Run(e *env) error {
 				continue
 			}
 			e.out.tlsReport(r)
+			none = ""
 		}
+		e.out.sayUnlessEmpty(none)
 		return nil
 	})
 }

@@ -45,7 +45,7 @@ func (p *printer) event(e trace.Event) {
 	if id == "" {
 		id = strings.Repeat("·", 16)
 	}
-	fmt.Fprintf(p.w, "%s  %s  %s %s  %s", p.dim(timeText(e.Time, time.Now())), p.dim(id), mark, p.bold(fmt.Sprintf("%-8s", e.Step)), e.Text)
+	fmt.Fprintf(p.w, "%s  %s  %s %s  %s", p.dim(timeText(e.Time, time.Now())), p.dim(id), mark, p.bold(fmt.Sprintf("%-10s", e.Step)), e.Text)
 	if e.Took > 0 {
 		fmt.Fprint(p.w, p.dim(fmt.Sprintf(" (%s)", e.Took.Round(time.Millisecond/10))))
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"posthaste/mail"
 )
@@ -122,7 +123,11 @@ func (r *Rules) distance(v *mail.Verdict) (all []string) {
 
 // Sentence tells of a verdict in one sentence.
 func Sentence(v *mail.Verdict) string {
-	return fmt.Sprintf("the message is %s, at %s points: %s", done(v.Action), points(v.Score), v.Reason)
+	at := points(v.Score) + " points"
+	if strings.HasPrefix(v.Reason, at) {
+		return fmt.Sprintf("the message is %s: %s", done(v.Action), v.Reason)
+	}
+	return fmt.Sprintf("the message is %s, at %s: %s", done(v.Action), at, v.Reason)
 }
 
 // done is the action in a sentence.
