@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -26,16 +27,27 @@ func (a *Admin) Verdicts(ctx context.Context, r VerdictRequest) ([]trace.Event, 
 	if err != nil {
 		return nil, err
 	}
-	var found []trace.Event
+	found := decisions(story)
+	return found[max(0, len(found)-maxVerdicts):], nil
+}
+
+// decisions returns the events of a story that tell of decisions. The answer to a client says again what the
+// verdict before it says; it only adds who the client was, and for whom the message was.
+func decisions(story []trace.Event) (found []trace.Event) {
 	for _, e := range story {
 		if len(found) > 0 && saidAlready(found[len(found)-1], e) {
+			last := &found[len(found)-1]
+			last.Peer = cmp.Or(last.Peer, e.Peer)
+			if len(last.To) == 0 {
+				last.To = e.To
+			}
 			continue
 		}
 		if e.Verdict != nil || !e.OK && (e.Step == trace.Check || e.Step == trace.Receive || e.Step == trace.Submit) {
 			found = append(found, e)
 		}
 	}
-	return found[max(0, len(found)-maxVerdicts):], nil
+	return found
 }
 
 // saidAlready tells whether an answer to a client is that of the verdict before it.
