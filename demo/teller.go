@@ -43,7 +43,7 @@ const maxFindings = 8
 
 // settle is how long an event is held back, so that those of other nodes, which tell theirs every 100
 // ms, can be put before it.
-const settle = 150 * time.Millisecond
+const settle = 400 * time.Millisecond
 
 // tell takes one event of a node.
 func (t *teller) tell(e trace.Event) {
