@@ -21,8 +21,8 @@ type spamCommands struct {
 }
 
 type spamLearn struct {
-	Ham     bool     `xor:"class" required:"" help:"The messages are wanted."`
-	Spam    bool     `xor:"class" required:"" help:"The messages are spam."`
+	Ham     bool     `xor:"class" required:"" help:"The messages are wanted: this, or --spam."`
+	Spam    bool     `xor:"class" required:"" help:"The messages are spam: this, or --ham."`
 	Account string   `help:"Whose opinion it is. Default: everybody's." placeholder:"ADDRESS"`
 	Paths   []string `arg:"" name:"path" help:"Maildir folders, mbox files, or files of one message."`
 }
