@@ -4,9 +4,9 @@ package config
 type Milter struct {
 	Name       string   `toml:"name" doc:"Name for log and verdicts. Empty: the address."`
 	Address    string   `toml:"address" required:"true" doc:"Where it listens, as in Postfix: inet:host:port or unix:/path. Required."`
-	Stage      string   `toml:"stage" default:"message" oneof:"message session" doc:"message: it hears of the whole session once the message is there; a recipient that it refuses then gets no copy. session: it is asked at each step, so that each RCPT has its answer."`
+	Stage      string   `toml:"stage" default:"message" oneof:"message session" doc:"message: it hears of the whole session once the message is there; a recipient that it refuses then gets no copy. session: it is asked at connect, EHLO, MAIL, each RCPT and the end of the message, so that each has its answer; mail of users, of relay.networks and by LMTP it sees whole, as with message."`
 	Timeout    Duration `toml:"timeout" default:"30s" min:"100ms" max:"10m" doc:"Patience with it for one message, all in all."`
-	OnFailure  string   `toml:"on_failure" default:"accept" oneof:"accept defer" doc:"What becomes of mail when it does not answer: accept goes on without its opinion and says so in the verdict, defer puts the mail off (451)."`
+	OnFailure  string   `toml:"on_failure" default:"accept" oneof:"accept defer" doc:"What becomes of mail when it does not answer: accept goes on without its opinion and says so in the verdict, defer puts the mail off (451), with stage session at MAIL and RCPT."`
 	Submission bool     `toml:"submission" default:"false" doc:"Ask it about mail of our own users too."`
 }
 

@@ -46,23 +46,43 @@ func NewGuard(e Engine, timeout time.Duration, closed bool, log *slog.Logger) *G
 	return &Guard{Engine: e, timeout: timeout, closed: closed, log: log}
 }
 
-// Scan asks the engine. It returns no error: a failure is part of the result.
-func (g *Guard) Scan(ctx context.Context, m *Mail) (Result, error) {
+// Scan asks the engine. Its failure is part of the result; an error means that ctx has ended.
+func (g *Guard) Scan(ctx context.Context, m *Mail) (result Result, err error) {
+	err = g.Do(ctx, string(m.Envelope.ID), func(ctx context.Context) (err error) {
+		result, err = g.Engine.Scan(ctx, m)
+		return err
+	})
+	switch {
+	case err == nil:
+		return result, nil
+	case ctx.Err() != nil:
+		return Result{}, ctx.Err()
+	}
+	return g.Silence(err), nil
+}
+
+// Do has ask say something to the engine within the guard's time, unless the engine is left alone now
+// ([ErrResting]). A *mail.Status is an answer; any other error is a failure of the engine, unless ctx has
+// ended: then the client has gone, which says nothing about the engine. id names the message in the log.
+func (g *Guard) Do(ctx context.Context, id string, ask func(ctx context.Context) error) error {
 	if !g.ready(time.Now()) {
-		return g.silence(ErrResting), nil
+		return ErrResting
 	}
 	limited, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
-	result, err := g.Engine.Scan(limited, m)
+	err := ask(limited)
 	if err != nil && ctx.Err() != nil {
-		return Result{}, ctx.Err() // the client has gone: that says nothing about the engine
+		return ctx.Err()
+	}
+	if status := (*mail.Status)(nil); errors.As(err, &status) {
+		g.note(nil, time.Now())
+		return err
 	}
 	g.note(err, time.Now())
 	if err != nil {
-		g.log.Warn("filter: an engine gave no answer", "engine", g.Name(), "qid", string(m.Envelope.ID), "err", err)
-		return g.silence(err), nil
+		g.log.Warn("filter: an engine gave no answer", "engine", g.Name(), "qid", id, "err", err)
 	}
-	return result, nil
+	return err
 }
 
 // Silence is the result of an engine that could not be asked and need not be.
@@ -71,8 +91,8 @@ func Silence(engine string, err error) Result {
 		Meaning: "A filter could not be asked. That is no evidence for or against the message."}}}
 }
 
-// silence is the result of an engine that did not answer.
-func (g *Guard) silence(err error) Result {
+// Silence is the result of the engine when it could not be asked because of err.
+func (g *Guard) Silence(err error) Result {
 	r := Silence(g.Name(), err)
 	if g.closed {
 		r.Action, r.Reason = mail.Greylist, g.Name()+" cannot be asked, and no mail is taken without it"

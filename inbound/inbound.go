@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"posthaste/deliver/local"
+	"posthaste/filter"
 	"posthaste/filter/spam"
 	"posthaste/mail"
 	"posthaste/table"
@@ -118,6 +119,8 @@ type Taking struct {
 	Early   bool   // the client spoke before it was greeted
 
 	Decisions []Decision // of CheckRecipient, in the order of the recipients; none: all ordinary
+
+	Engines []filter.Engine // asked about this message beside those of Filtering: who heard its session
 }
 
 // Accept takes over a message whose recipients passed CheckRecipient: it is durable, in mailboxes or

@@ -80,7 +80,7 @@ func (p *Policy) weigh(ctx context.Context, how Taking, m *Message) error {
 	began := time.Now()
 	f := m.forFilter()
 	p.trapped(ctx, m)
-	common := p.see(ctx, m, f)
+	common := p.see(ctx, m, f, slices.Concat(how.Engines, p.filtering.Engines))
 	accounts := p.accountsOf(ctx, m.Envelope.Recipients)
 	each := p.findPersonal(ctx, m, f, accounts)
 	m.verdicts = make([]mail.Verdict, len(accounts))
@@ -109,7 +109,7 @@ func (m *Message) forFilter() *filter.Mail {
 }
 
 // see returns what rules and engines find in m for everybody, and takes in what engines ask for.
-func (p *Policy) see(ctx context.Context, m *Message, f *filter.Mail) []mail.Finding {
+func (p *Policy) see(ctx context.Context, m *Message, f *filter.Mail, engines []filter.Engine) []mail.Finding {
 	found := slices.Clone(m.Findings)
 	for _, r := range m.Results {
 		if r.Quiet {
@@ -120,7 +120,7 @@ func (p *Policy) see(ctx context.Context, m *Message, f *filter.Mail) []mail.Fin
 		}
 	}
 	found = append(found, p.spam.Content(f, m.Envelope.Received)...)
-	for _, r := range filter.Ask(ctx, p.filtering.Engines, f, p.log) {
+	for _, r := range filter.Ask(ctx, engines, f, p.log) {
 		found = append(found, r.Findings...)
 		m.take(r)
 	}

@@ -3,24 +3,25 @@ package node
 import (
 	"fmt"
 	"log/slog"
-	"time"
 
 	"posthaste/config"
 	"posthaste/filter"
 	"posthaste/filter/hook"
-	"posthaste/filter/milter"
 	"posthaste/filter/rspamd"
 	"posthaste/filter/spamd"
 )
 
 // remoteEngines returns the filters of others that a configuration names, each with its guard, in the
 // order milters, rspamd, spamd, hooks. With outgoing, those that judge mail of our own users. What is
-// wrong comes as problems of the configuration. Milters of stage session are among them, so that none is
-// ever left out: whoever asks those of sessionMilters leaves them out here.
+// wrong comes as problems of the configuration. Milters of stage session are those of sessionMilters, but
+// mail of our own users they see as others do.
 func remoteEngines(c *config.Config, outgoing bool, log *slog.Logger) ([]filter.Engine, error) {
 	b := engineBuilder{cfg: c, outgoing: outgoing, log: log}
 	for i, m := range c.Milters {
-		e, err := milter.New(milter.Config{Name: m.Name, Address: m.Address, Hostname: c.Hostname})
+		if m.Stage == "session" && !outgoing {
+			continue
+		}
+		e, err := milterSettings(c, m)
 		b.problems.add(c, fmt.Sprintf("milter[%d].address", i), err)
 		b.add(e, err, m.Submission, m.Timeout, m.OnFailure)
 	}
@@ -47,24 +48,17 @@ func remoteEngines(c *config.Config, outgoing bool, log *slog.Logger) ([]filter.
 	return b.engines, b.problems.err("")
 }
 
-// A sessionMilter is a milter that is asked at each step of an SMTP session.
-type sessionMilter struct {
-	*milter.Client
-	Timeout time.Duration // of one message, all in all
-	Closed  bool          // mail is put off when it does not answer
-}
-
 // sessionMilters returns the milters of stage session, for mail of others.
-func sessionMilters(c *config.Config) ([]sessionMilter, error) {
-	var all []sessionMilter
+func sessionMilters(c *config.Config, log *slog.Logger) (all []*sessionMilter, err error) {
 	var problems problems
 	for i, m := range c.Milters {
 		if m.Stage != "session" {
 			continue
 		}
-		client, err := milter.New(milter.Config{Name: m.Name, Address: m.Address, Hostname: c.Hostname})
+		client, err := milterSettings(c, m)
 		problems.add(c, fmt.Sprintf("milter[%d].address", i), err)
-		all = append(all, sessionMilter{client, m.Timeout.D(), m.OnFailure == "defer"})
+		closed := m.OnFailure == "defer"
+		all = append(all, &sessionMilter{Guard: filter.NewGuard(client, m.Timeout.D(), closed, log), client: client, timeout: m.Timeout.D()})
 	}
 	return all, problems.err("")
 }

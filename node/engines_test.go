@@ -10,6 +10,7 @@ import (
 
 	"posthaste/config"
 	"posthaste/filter"
+	"posthaste/mail"
 )
 
 const engineConfig = `hostname = "mx.north.test"
@@ -47,7 +48,7 @@ token_file = "`+token+`"
 	for _, row := range []struct {
 		outgoing bool
 		want     string
-	}{{false, "inet:127.0.0.1:8891 greylist rspamd spamd hook.test"}, {true, "inet:127.0.0.1:8891 spamd"}} {
+	}{{false, "inet:127.0.0.1:8891 rspamd spamd hook.test"}, {true, "inet:127.0.0.1:8891 spamd"}} {
 		engines, err := remoteEngines(c, row.outgoing, slog.New(slog.DiscardHandler))
 		var names []string
 		for _, e := range engines {
@@ -60,7 +61,7 @@ token_file = "`+token+`"
 			t.Errorf("outgoing %v: got %s, %v; want %s", row.outgoing, got, err, row.want)
 		}
 	}
-	if s, err := sessionMilters(c); err != nil || len(s) != 1 || s[0].Name() != "greylist" || !s[0].Closed {
+	if s, err := sessionMilters(c, nil); err != nil || len(s) != 1 || s[0].Name() != "greylist" || s[0].Silence(err).Action != mail.Greylist {
 		t.Errorf("session: %+v, %v", s, err)
 	}
 }

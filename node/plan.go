@@ -60,6 +60,7 @@ type plan struct {
 	tlsPolicies     tlsPolicies
 	relayDomains    []table.Table
 	outflowAccounts []table.Table
+	milters         []*sessionMilter
 	relayRecipients []table.Table
 
 	uses int // who may still use it; guarded by Node.mu
@@ -268,6 +269,9 @@ func (p *plan) buildPolicies(context.Context) error {
 		cfg.Rules = p.rules
 	}
 	filtering, err := p.filtering()
+	if err == nil {
+		p.milters, err = sessionMilters(c, n.log)
+	}
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,8 @@ func (n *Node) smtpServer(p *plan, mode smtpd.Mode, implicit bool, proxies []net
 		MaxMessages: p.cfg.SMTP.MaxMessages, MaxHold: p.cfg.SMTP.MaxHold.D(), MinDeliverBy: p.cfg.SMTP.MinDeliverBy.D(),
 		Bans: n.bans, Visitors: n.visitors, Trace: n.trace, Log: n.log,
 	}
-	takes := incoming{p.inbound, p.submit, mode == smtpd.LMTP}
+	takes := incoming{policy: p.inbound, submit: p.submit, each: mode == smtpd.LMTP,
+		early: p.cfg.SMTP.RejectEarly, milters: p.milters, names: p.resolver}
 	if p.cfg.SMTP.VRFY {
 		c.Verify = takes
 	}
@@ -107,8 +108,8 @@ func (n *Node) smtpServer(p *plan, mode smtpd.Mode, implicit bool, proxies []net
 		if p.cfg.SMTP.ETRN {
 			c.Flush = flusher{p.inbound, n.queue}
 		}
-		if p.cfg.SMTP.RejectEarly {
-			c.Door = door{p.inbound}
+		if takes.early || len(takes.milters) > 0 {
+			c.Door, c.Senders = takes, takes
 		}
 	}
 	return smtpd.New(c)
@@ -116,15 +117,12 @@ func (n *Node) smtpServer(p *plan, mode smtpd.Mode, implicit bool, proxies []net
 
 // incoming takes mail from other hosts; with each, from a queue that wants an answer per recipient.
 type incoming struct {
-	policy *inbound.Policy
-	submit *submit.Submitter
-	each   bool
-}
-
-// CheckRecipient asks the policy about one recipient.
-func (i incoming) CheckRecipient(ctx context.Context, s *smtpd.Session, env mail.Envelope, to mail.Recipient) (smtpd.Fate, error) {
-	d, err := i.policy.CheckRecipient(ctx, inbound.Request{Client: s.Origin, From: env.From, To: to.Address, Each: i.each})
-	return smtpd.Fate(d), err
+	policy  *inbound.Policy
+	submit  *submit.Submitter
+	each    bool
+	early   bool             // access rules turn clients away before they speak of mail
+	milters []*sessionMilter // who is asked at each step: see milters.go
+	names   inbound.IprevResolver
 }
 
 // Accept has the policy take a message over. That of a trusted client is groomed as that of users is.
@@ -141,7 +139,8 @@ func (i incoming) Accept(ctx context.Context, s *smtpd.Session, env mail.Envelop
 	for n, f := range s.Fates {
 		decisions[n] = inbound.Decision(f)
 	}
-	return i.policy.Accept(ctx, inbound.Taking{Session: s.ID, Each: i.each, Early: s.EarlyTalker, Decisions: decisions}, env, content)
+	return i.policy.Accept(ctx, inbound.Taking{Session: s.ID, Each: i.each, Early: s.EarlyTalker, Decisions: decisions,
+		Engines: i.engines(s)}, env, content)
 }
 
 // Verify answers VRFY of a client that may ask.
@@ -167,19 +166,6 @@ func (u submission) CheckRecipient(ctx context.Context, s *smtpd.Session, _ mail
 func (u submission) Accept(ctx context.Context, s *smtpd.Session, env mail.Envelope, content mail.Content) (mail.QueueID, []error, error) {
 	id, err := u.submit.Submit(ctx, s.Identity, env, content)
 	return id, nil, err
-}
-
-// door turns clients away before they speak of mail.
-type door struct{ policy *inbound.Policy }
-
-// CheckClient asks the rules about an address.
-func (d door) CheckClient(ctx context.Context, s *smtpd.Session) error {
-	return d.policy.CheckClient(ctx, s.Origin)
-}
-
-// CheckHelo asks the rules about a name.
-func (d door) CheckHelo(ctx context.Context, s *smtpd.Session) error {
-	return d.policy.CheckHelo(ctx, s.Origin)
 }
 
 // flusher answers ETRN.

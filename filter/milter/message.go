@@ -82,6 +82,9 @@ func (s *Session) field(name, value []byte) []byte {
 
 // end says that the message is there in full, and reads changes up to the final answer.
 func (s *Session) end(m *filter.Mail) (answer, changes, error) {
+	if m.Envelope.ID != "" { // which is not known yet where the session is told step by step
+		s.macros["i"] = string(m.Envelope.ID)
+	}
 	s.write(cmdMacros, s.macros.data(cmdEOM, s.chosen.of(cmdEOM)))
 	s.write(cmdEOM, nil)
 	c := changes{binary: m.Envelope.Body == mail.BodyBinary}
