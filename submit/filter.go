@@ -67,7 +67,7 @@ func (s *Submitter) judge(ctx context.Context, env mail.Envelope, content mail.C
 	if v.Action == mail.Quarantine {
 		done.hold = "filter: " + v.Reason
 	}
-	s.tellVerdict(&env, &v, answer, time.Since(began))
+	s.tellVerdict(m, &v, answer, time.Since(began))
 	if answer != nil {
 		return done, answer
 	}
@@ -113,13 +113,20 @@ func answerOf(v *mail.Verdict, demands []spam.Demand) *mail.Status {
 	return mail.NewStatus(550, "5.7.1", "your message was not sent: %s", v.Reason)
 }
 
+// maxTold bounds the recipients that an event names.
+const maxTold = 20
+
 // tellVerdict leaves an event of what was decided, unless it was nothing.
-func (s *Submitter) tellVerdict(env *mail.Envelope, v *mail.Verdict, answer *mail.Status, took time.Duration) {
+func (s *Submitter) tellVerdict(m *filter.Mail, v *mail.Verdict, answer *mail.Status, took time.Duration) {
 	if s.cfg.Filtering.Trace == nil || len(v.Findings) == 0 {
 		return
 	}
-	e := trace.Event{ID: env.ID, Step: trace.Check, OK: v.Action <= mail.Tag, Asked: "filter of outgoing mail", Answered: v.Action.String(),
+	env := m.Envelope
+	e := trace.Event{ID: env.ID, MessageID: m.Message.Header.MessageID(), Step: trace.Check, OK: v.Action <= mail.Tag, Asked: "filter of outgoing mail", Answered: v.Action.String(),
 		Reason: v.Reason, Text: spam.Sentence(v), From: env.From.Path(), Took: took, Verdict: v}
+	for _, r := range env.Recipients[:min(len(env.Recipients), maxTold)] {
+		e.To = append(e.To, r.Address)
+	}
 	if answer != nil {
 		e.Answered = fmt.Sprintf("%s: %s", v.Action, answer.Error())
 	}

@@ -19,7 +19,8 @@ const (
 )
 
 // Judge adds up what was found and says what becomes of the message. Demands count whatever the points
-// say; the gravest wins. The findings of the verdict come with the weights that counted, the heaviest
+// say; the gravest wins, and one that has words of its own for the sender wins over points that ask for the
+// same. The findings of the verdict come with the weights that counted, the heaviest
 // first, those without weight last.
 func (r *Rules) Judge(findings []mail.Finding, demands ...Demand) mail.Verdict {
 	v := mail.Verdict{Findings: slices.Clone(findings)}
@@ -45,7 +46,7 @@ func (r *Rules) Judge(findings []mail.Finding, demands ...Demand) mail.Verdict {
 	}
 	var demanded *Demand
 	for i := range demands {
-		if d := &demands[i]; d.Action > v.Action {
+		if d := &demands[i]; d.Action > v.Action || d.Action == v.Action && demanded == nil && d.Reply != nil {
 			v.Action, v.Reason, demanded = d.Action, d.Reason, d
 		}
 	}
