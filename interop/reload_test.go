@@ -105,6 +105,7 @@ func (r *reloading) refuse(i int, taken net.Addr) {
 func (l *nodeLog) count(text string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.read()
 	return strings.Count(l.text.String(), text)
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -139,11 +140,13 @@ func (w *site) start(t *testing.T) {
 }
 
 // run starts the node and returns when it is ready.
-func (w *site) run() error {
+func (w *site) run() (err error) {
 	args := w.posthaste("serve")
 	w.process = exec.Command(args[0], args[1:]...)
 	w.process.Env = append(os.Environ(), w.env...)
-	w.process.Stderr = w.log
+	if w.process.Stderr, err = w.log.open(); err != nil {
+		return err
+	}
 	out, err := w.process.StdoutPipe()
 	if err != nil {
 		return err
@@ -222,9 +225,7 @@ func (w *site) posthaste(args ...string) []string {
 
 // address returns where a service listens, "127.0.0.1:4711".
 func (w *site) address(service string) string {
-	w.log.mu.Lock()
-	defer w.log.mu.Unlock()
-	return w.log.addresses[service]
+	return w.log.address(service)
 }
 
 // port returns the port that a service listens on.
@@ -243,25 +244,55 @@ func (w *site) clientTLS() *tls.Config {
 	return &tls.Config{RootCAs: w.ca.Pool(), ServerName: host, MinVersion: tls.VersionTLS12}
 }
 
-// A nodeLog keeps the log of a node and learns from it where services listen.
+// A nodeLog keeps the log of a node and learns from it where services listen. The node writes it into a
+// file, so that all is there which was logged before something else could be seen of the node.
 type nodeLog struct {
 	mu        sync.Mutex // guards what follows
+	file      *os.File   // without a name; nil: no node ran yet
 	text      bytes.Buffer
 	addresses map[string]string // the last listener of each service
 }
 
-// Write takes lines of JSON, each in one call, as slog writes them.
-func (l *nodeLog) Write(text []byte) (int, error) {
+// open returns the file.
+func (l *nodeLog) open() (*os.File, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.text.Write(text)
-	for line := range bytes.Lines(text) {
+	if l.file != nil {
+		return l.file, nil
+	}
+	file, err := os.CreateTemp("", "posthaste-log-")
+	if err != nil {
+		return nil, err
+	}
+	l.file = file
+	return file, os.Remove(file.Name())
+}
+
+// read takes the lines of JSON that were logged meanwhile. The caller holds mu.
+func (l *nodeLog) read() {
+	if l.file == nil {
+		return
+	}
+	at := int64(l.text.Len())
+	fresh, err := io.ReadAll(io.NewSectionReader(l.file, at, 1<<40))
+	if err != nil {
+		panic(err) // a file of our own that is open
+	}
+	fresh = fresh[:bytes.LastIndexByte(fresh, '\n')+1]
+	l.text.Write(fresh)
+	for line := range bytes.Lines(fresh) {
 		var entry struct{ Msg, Service, Address string }
 		if json.Unmarshal(line, &entry) == nil && entry.Msg == "listening" {
 			l.addresses[entry.Service] = entry.Address
 		}
 	}
-	return len(text), nil
+}
+
+func (l *nodeLog) address(service string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.read()
+	return l.addresses[service]
 }
 
 // alarming tells whether anything was logged that an operator must act on, or a panic.
@@ -275,6 +306,7 @@ func (l *nodeLog) String() string {
 	const most = 8 << 10
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.read()
 	text := l.text.Bytes()
 	return string(text[max(0, len(text)-most):])
 }
