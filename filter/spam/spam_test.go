@@ -91,6 +91,10 @@ func TestDemandsStandAboveThePoints(t *testing.T) {
 	if v := r.Judge([]mail.Finding{{Rule: "X", Weight: 20}}, Demand{Action: mail.Junk, Reason: "no"}); v.Action != mail.Reject {
 		t.Errorf("a gentle demand made %s of a refusal", v.Action)
 	}
+	reject.Reply = mail.NewStatus(554, "5.7.1", "a virus")
+	if v := r.Judge([]mail.Finding{{Rule: "X", Weight: 20}}, reject); v.Reason != reject.Reason {
+		t.Errorf("points, which have nothing to say, came before words for the sender: %+v", v)
+	}
 }
 
 func TestBadConfigurationIsNamed(t *testing.T) {
