@@ -70,11 +70,45 @@ func TestGuardLeavesASilentEngineAlone(t *testing.T) {
 			t.Errorf("asked %d times, want %d until it is left alone", engine.asked, maxFailures)
 		}
 		engine.broken = false
-		time.Sleep(restTime) // virtual
+		time.Sleep(minRest) // virtual
 		if r, _ := g.Scan(t.Context(), m); r.Action != mail.Junk {
 			t.Errorf("got %+v once it is back", r)
 		}
 	})
+}
+
+func TestGuardRestsAsLongAsItIsWorth(t *testing.T) {
+	for _, row := range []struct {
+		claim     string
+		took, few time.Duration
+	}{
+		{"a refusal costs nothing", 0, minRest},
+		{"half a second is paid for with five", 500 * time.Millisecond, 5 * time.Second},
+		{"never longer than the longest", 9 * time.Second, maxRest},
+	} {
+		t.Run(row.claim, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := NewGuard(nil, 0, false, nil)
+				g.Engine = &flaky{}
+				fail := func(context.Context) error { time.Sleep(row.took); return errors.New("broken") }
+				for range maxFailures {
+					g.Do(t.Context(), "", fail)
+				}
+				time.Sleep(row.few - 1)
+				if err := g.Do(t.Context(), "", fail); err != ErrResting {
+					t.Errorf("asked before %v were over: %v", row.few, err)
+				}
+				time.Sleep(1)
+				status := mail.NewStatus(550, "5.7.1", "an answer")
+				if err := g.Do(t.Context(), "", func(context.Context) error { return status }); err != error(status) {
+					t.Errorf("not asked after %v: %v", row.few, err)
+				}
+				if err := g.Do(t.Context(), "", fail); err == ErrResting {
+					t.Error("an answer did not end the rest")
+				}
+			})
+		})
+	}
 }
 
 func TestGuardBoundsTimeAndFailsClosedOnRequest(t *testing.T) {

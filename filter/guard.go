@@ -15,14 +15,18 @@ import (
 const (
 	DefaultTimeout = 10 * time.Second
 	maxFailures    = 3                // in a row until the engine is left alone
-	restTime       = 15 * time.Second // for which it is
+	minRest        = time.Second      // for which it is at least,
+	maxRest        = 15 * time.Second // and at most
+	restFactor     = 10               // how many times as long as the failure took
 )
 
 // ErrResting is why an engine was not asked: it failed several times just before.
 var ErrResting = errors.New("it failed several times in a row and is left alone for some seconds")
 
 // A Guard is an Engine that bounds another in time, leaves it alone for a while once it has failed
-// several times in a row, and says what its silence means. Make it with NewGuard.
+// several times in a row, and says what its silence means. How long depends on what asking in vain costs:
+// one that refuses to talk is asked again after a second, so that little mail passes it unseen; one that
+// keeps mail waiting, after 15. Make it with NewGuard.
 type Guard struct {
 	Engine
 	timeout time.Duration
@@ -70,15 +74,17 @@ func (g *Guard) Do(ctx context.Context, id string, ask func(ctx context.Context)
 	}
 	limited, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
+	began := time.Now()
 	err := ask(limited)
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if status := (*mail.Status)(nil); errors.As(err, &status) {
-		g.note(nil, time.Now())
+		g.note(nil, 0, time.Now())
 		return err
 	}
-	g.note(err, time.Now())
+	now := time.Now()
+	g.note(err, now.Sub(began), now)
 	if err != nil {
 		g.log.Warn("filter: an engine gave no answer", "engine", g.Name(), "qid", id, "err", err)
 	}
@@ -111,11 +117,12 @@ func (g *Guard) ready(now time.Time) bool {
 	if now.Before(g.rests) {
 		return false
 	}
-	g.rests = now.Add(restTime)
+	g.rests = now.Add(maxRest)
 	return true
 }
 
-func (g *Guard) note(err error, now time.Time) {
+// note takes in how asking ended that took so long.
+func (g *Guard) note(err error, took time.Duration, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err == nil {
@@ -123,6 +130,6 @@ func (g *Guard) note(err error, now time.Time) {
 		return
 	}
 	if g.failures++; g.failures >= maxFailures {
-		g.rests = now.Add(restTime)
+		g.rests = now.Add(min(max(restFactor*took, minRest), maxRest))
 	}
 }

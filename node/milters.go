@@ -148,11 +148,15 @@ func (c *conversation) ask(ctx context.Context, stage func(context.Context, *mil
 		return c.failure
 	}
 	began := time.Now()
-	err := c.milter.Do(ctx, "", func(ctx context.Context) error {
+	within := func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, c.left)
 		defer cancel()
 		return stage(ctx, c.session)
-	})
+	}
+	err := c.milter.Do(ctx, "", within)
+	if errors.Is(err, filter.ErrResting) { // for others: what has begun goes on
+		err = within(ctx)
+	}
 	c.left -= time.Since(began)
 	return c.note(err)
 }
