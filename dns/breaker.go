@@ -17,9 +17,11 @@ var ErrUnreachable = errors.New("no name server answers")
 
 // Times of a breaker.
 const (
-	maxSilences   = 3           // rounds without any reply until we make sure
-	probeTime     = time.Second // for a reply to a question that every live server answers at once
-	probeInterval = time.Second // from the end of a probe to the next
+	maxSilences   = 3                      // rounds without any reply until we make sure
+	worryTime     = 500 * time.Millisecond // of a question without any reply count as a silent round
+	worryTick     = 100 * time.Millisecond // how soon those who wait learn of an outage
+	probeTime     = time.Second            // for a reply to a question that every live server answers at once
+	probeInterval = time.Second            // from the end of a probe to the next
 )
 
 // A breaker knows whether any of our servers answers. One that replies, whatever it says, is alive; a zone
@@ -114,13 +116,31 @@ func (r *Resolver) admit(ctx context.Context) error {
 
 // suspect notes a round in which every server was silent. It fails when that shows to be an outage.
 func (r *Resolver) suspect(ctx context.Context) error {
-	if r.breaker.missed() && !r.probe(ctx) {
+	if ctx.Err() == nil && r.breaker.missed() && !r.probe(ctx) { // a probe takes time, of which none is left then
 		return ErrUnreachable
 	}
 	if r.breaker.isOpen() {
 		return ErrUnreachable
 	}
 	return nil
+}
+
+// worry watches over a question that is being put. When it has waited for worryTime that counts as a silent
+// round, so that an outage is known before the rounds of all servers have passed; once it is known, cancel
+// ends the wait. The function that it returns ends the watch.
+func (r *Resolver) worry(ctx context.Context, cancel context.CancelFunc) (stop func() bool) {
+	return time.AfterFunc(worryTime, func() {
+		for err := r.suspect(ctx); ctx.Err() == nil; {
+			if err != nil || r.breaker.isOpen() {
+				cancel()
+				return
+			}
+			select {
+			case <-time.After(worryTick):
+			case <-ctx.Done():
+			}
+		}
+	}).Stop
 }
 
 // probe asks all servers for the root at the same time and tells whether one replied.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -155,6 +156,27 @@ func TestAnOutageIsNoForgery(t *testing.T) {
 		time.Sleep(6 * time.Second) // for the zone cuts that failed before the outage was known
 		if got, err := r.TXT(t.Context(), "north.test"); err != nil || got.Security != dns.Secure {
 			t.Errorf("after it: %v, %v", got, err)
+		}
+	})
+}
+
+// Questions that wait at the same time find an outage out long before the rounds of all servers have passed.
+func TestAnOutageIsKnownSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, r := newPair(t, dns.Config{Servers: []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"}})
+		server.SetFault(".", dnstest.Fault{Kind: dnstest.Drop})
+		start := time.Now()
+		var asking sync.WaitGroup
+		for i := range 6 {
+			asking.Go(func() {
+				if _, err := r.A(t.Context(), fmt.Sprintf("n%d.test", i)); !errors.Is(err, dns.ErrUnreachable) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		asking.Wait()
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("took %v", took)
 		}
 	})
 }

@@ -159,6 +159,9 @@ func (r *Resolver) ask(ctx context.Context, q question) (reply, error) {
 	if err := r.admit(ctx); err != nil {
 		return reply{}, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer r.worry(ctx, cancel)()
 	var failures failed
 	for round := range rounds {
 		quiet := true // nobody replied in this round

@@ -139,6 +139,20 @@ func (c DMARC) Check(ctx context.Context, m *Message) Report {
 	return r
 }
 
+// Ahead returns a check that asks for the policies of the author's domain, so that the resolver has them
+// when c wants them. It is to run while others wait for the DNS.
+func (c DMARC) Ahead() Check { return ahead{c.Resolver} }
+
+type ahead struct{ resolver dmarc.Resolver }
+
+// Check asks and reports nothing.
+func (c ahead) Check(ctx context.Context, m *Message) Report {
+	if !m.relayed {
+		dmarc.Evaluate(ctx, c.resolver, dmarc.Input{From: dmarc.Authors(m.Header)})
+	}
+	return Report{}
+}
+
 // demand adds what the author's domain asks for, unless a sealer that we believe found it proven.
 func (c DMARC) demand(m *Message, r *Report) {
 	found := &m.Evidence.DMARC

@@ -26,12 +26,14 @@ func (p *plan) checks() []inbound.Check {
 		return nil
 	}
 	domains := &familiarDomains{list: n.ownDomains}
+	policy := inbound.DMARC{Resolver: r, Enforce: c.Authenticate.Enforce, Sealers: c.Authenticate.Sealers}
 	asking := []inbound.Check{
 		inbound.Iprev{Resolver: r, Loopback: n.options.InProcess},
 		inbound.Helo{Hostname: c.Hostname, Loopback: n.options.InProcess},
 		inbound.SPF{Resolver: r, Hostname: c.Hostname, Refuse: c.Authenticate.RefuseSPF},
 		inbound.DKIM{Verifier: dkim.NewVerifier(r)},
 		inbound.ARC{Verifier: arc.NewVerifier(r)},
+		policy.Ahead(),
 	}
 	if len(p.lists) > 0 {
 		asking = append(asking, inbound.Listed{Lists: n.dnsbl})
@@ -39,7 +41,7 @@ func (p *plan) checks() []inbound.Check {
 	return []inbound.Check{
 		inbound.Early{}, inbound.Links{}, inbound.Lookalike{Known: domains.now},
 		inbound.Together(asking...),
-		inbound.DMARC{Resolver: r, Enforce: c.Authenticate.Enforce, Sealers: c.Authenticate.Sealers},
+		policy,
 		inbound.BIMI{Resolver: r},
 		inbound.Reputed{Book: n.reputation},
 	}

@@ -18,7 +18,7 @@ import (
 // Bounds of one message when the DNS gives no evidence: the first pay for finding out, those after them
 // nothing, unless the name server lives and each name is another that it is silent about.
 const (
-	deafFirst = 3500 * time.Millisecond
+	deafFirst = 4500 * time.Millisecond
 	deafNext  = 500 * time.Millisecond
 )
 

@@ -175,9 +175,10 @@ func (c *Config) queryDomain(domain string) string {
 // put asks one question.
 func (l *Lists) put(ctx context.Context, q question) (r Report) {
 	c := &q.list.cfg
+	began := time.Now()
 	addrs, err := l.ask(ctx, q.list, q.query)
 	if err != nil {
-		l.silent(ctx, q.list, err)
+		l.silent(ctx, q.list, err, time.Since(began))
 		explain.Note(ctx, "dnsbl", "%s was asked about %s: %v", c.Name, q.asked, err)
 		r.Failed = append(r.Failed, Failure{c.Name, q.asked, err.Error()})
 		return r
@@ -275,14 +276,19 @@ func (l *Lists) spoke(list *list, a answer) {
 	}
 }
 
-// silent notes that a list did not answer. That our resolver is lost, or that whoever asked has gone, is not
-// the fault of the list.
-func (l *Lists) silent(ctx context.Context, list *list, err error) {
+// patience is what a list is given before its silence counts against it, where whoever asked has less of it
+// than the list's own time.
+const patience = 2 * time.Second
+
+// silent notes that a list did not answer for some time. That our resolver is lost, or that whoever asked
+// has gone, is not the fault of the list.
+func (l *Lists) silent(ctx context.Context, list *list, err error, waited time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list.asked++
 	list.failed++
-	if errors.Is(err, dns.ErrUnreachable) || ctx.Err() != nil {
+	gone := ctx.Err() != nil && (!errors.Is(ctx.Err(), context.DeadlineExceeded) || waited < patience)
+	if errors.Is(err, dns.ErrUnreachable) || gone {
 		return
 	}
 	if list.silences++; list.silences >= maxSilences {

@@ -301,6 +301,25 @@ func TestALostResolverIsNotTheFaultOfLists(t *testing.T) {
 	})
 }
 
+func TestASilentListIsLeftAloneThoughCallersHaveLittleTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := fixture(t, func(s *dnstest.Server) { good(s, "bl.test", "bl2.test") },
+			Config{Name: "bl", Zone: "bl.test"}, Config{Name: "bl2", Zone: "bl2.test"})
+		for i := range maxSilences {
+			s.SetFault(fmt.Sprintf("%d.100.51.198.bl.test", i), dnstest.Fault{Kind: dnstest.Drop})
+			ctx, cancel := context.WithTimeout(t.Context(), DefaultTimeout)
+			l.Check(ctx, Subject{Client: netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})})
+			cancel()
+		}
+		for _, st := range l.Status() {
+			if want := map[string]State{"bl": Off, "bl2": On}[st.Name]; st.State != want {
+				t.Errorf("%s: %s (%s), want %s", st.Name, st.State, st.Why, want)
+			}
+		}
+		time.Sleep(dns.DefaultTimeout)
+	})
+}
+
 func TestBounds(t *testing.T) {
 	s, l := fixture(t, func(s *dnstest.Server) {
 		for i := range MaxLists {

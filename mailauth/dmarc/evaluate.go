@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Bounds of one evaluation.
@@ -34,11 +35,14 @@ func Evaluate(ctx context.Context, r Resolver, in Input) Result {
 	if len(in.From) == 0 {
 		return Result{Verdict: PermError, Applied: None, Reason: "There is no From field with a domain, so that nobody can be asked about it."}
 	}
-	var all []Result
-	for _, author := range in.From[:min(len(in.From), maxAuthors)] {
-		e := evaluation{r: r, in: in, author: canonical(author)}
-		all = append(all, e.run(ctx))
+	// At the same time: one whose name servers are silent must not use up the time of the others.
+	all := make([]Result, min(len(in.From), maxAuthors))
+	var asking sync.WaitGroup
+	for i, author := range in.From[1:len(all)] {
+		asking.Go(func() { all[i+1] = (&evaluation{r: r, in: in, author: canonical(author)}).run(ctx) })
 	}
+	all[0] = (&evaluation{r: r, in: in, author: canonical(in.From[0])}).run(ctx)
+	asking.Wait()
 	if len(in.From) > maxAuthors {
 		all = append(all, Result{Verdict: PermError, Applied: None,
 			Reason: fmt.Sprintf("The From field names %d domains, of which only %d are looked at.", len(in.From), maxAuthors)})
