@@ -398,3 +398,38 @@ func BenchmarkAccept(b *testing.B) {
 		}
 	}
 }
+
+// Whatever makes a reader take a field for one of ours must not come from outside.
+func TestNoFieldFromOutsideSpeaksForUs(t *testing.T) {
+	for name, header := range map[string]string{
+		"plain":                          "Authentication-Results: mx.north.test; forged=1\r\n",
+		"in capitals":                    "AUTHENTICATION-results: MX.North.TEST; forged=1\r\n",
+		"a space before the colon":       "Authentication-Results\t : mx.north.test; forged=1\r\n",
+		"folded":                         "Authentication-Results:\r\n mx.north.test\r\n ; forged=1\r\n",
+		"comments":                       "Authentication-Results: (a \\) (b)) mx.north.test (c) 1; forged=1\r\n",
+		"a comment that is never read":   "Authentication-Results: (" + strings.Repeat("x", 2<<20) + ") mx.north.test; forged=1\r\n",
+		"in quotes, with a backslash":    "Authentication-Results: \"mx\\.north.test\"; forged=1\r\n",
+		"a version":                      "Authentication-Results: mx.north.test/1; forged=1\r\n",
+		"the dot of the root":            "Authentication-Results: mx.north.test.; forged=1\r\n",
+		"NUL":                            "Authentication-Results: \x00mx.north.test; forged=1\r\n",
+		"after the separator of mboxes":  "From bob Mon\r\nAuthentication-Results: mx.north.test; forged=1\r\n",
+		"a verdict":                      "x-posthaste-VERDICT : accept; forged=1\r\n",
+		"more fields than are looked at": strings.Repeat("X: y\r\n", message.MaxFields) + "Authentication-Results: mx.north.test; forged=1\r\n",
+		"the rest of a field of ours":    " ; forged=1\r\nAuthentication-Results: mx.north.test; forged=2\r\n",
+		"after a line that is no field":  "no field\r\nAuthentication-Results: mx.north.test; forged=1\r\n",
+		"after a field without a name":   ": x\r\nAuthentication-Results: mx.north.test; forged=1\r\n",
+	} {
+		s := newSite(t)
+		_, _, err := s.policy.Accept(t.Context(), Taking{}, envelope("bob"), mail.Bytes(header+"Subject: x\r\n\r\nBody.\r\n"))
+		if err != nil {
+			if mail.StatusOf(err).Code != 552 {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		content := s.inbox("bob")[0]
+		if h := message.ParseHeader([]byte(content)); strings.Contains(string(h.Raw()), "forged") {
+			t.Errorf("%s: the header has it: %.200q", name, h.Raw())
+		}
+	}
+}

@@ -2,12 +2,12 @@ package inbound
 
 import (
 	"bytes"
-	"strings"
 
 	"posthaste/deliver/local"
 	"posthaste/filter"
 	"posthaste/filter/spam"
 	"posthaste/mail"
+	"posthaste/mailauth/results"
 	"posthaste/message"
 )
 
@@ -46,13 +46,21 @@ func (m *Message) parse() *message.Message {
 	return m.parsed
 }
 
-var errLoop = mail.NewStatus(554, "5.4.6", "too many Received fields: the message goes in circles")
+var (
+	errLoop   = mail.NewStatus(554, "5.4.6", "too many Received fields: the message goes in circles")
+	errFields = mail.NewStatus(552, "5.3.4", "the header has more than %d fields", message.MaxFields-1)
+)
 
-// readHeader reads the header, takes out forged results, and refuses what goes in circles.
+// readHeader reads the header, takes out forged results, and refuses what goes in circles, or has so many
+// fields that not all are looked at.
 func (m *Message) readHeader() error {
+	m.endHeader()
 	m.Header = message.Parse(headerOf(m.Content)).Header
 	m.messageID = m.Header.MessageID()
 	m.Envelope.TLSOptional = !m.Envelope.RequireTLS && message.TLSOptional(m.Header)
+	if len(m.Header.Fields()) >= message.MaxFields {
+		return errFields
+	}
 	if message.Hops(m.Header) > local.MaxReceived {
 		return errLoop
 	}
@@ -63,6 +71,16 @@ func (m *Message) readHeader() error {
 		}
 	}
 	return nil
+}
+
+// endHeader puts an empty line before content that begins with none and with no field either. Such content
+// is a body without a header, but after the fields that we put before it a first line that begins with a
+// space would go on with the last of them, and what looks like fields further down would be some.
+func (m *Message) endHeader() {
+	line, _, _ := bytes.Cut(m.Content, []byte("\n"))
+	if len(m.Content) > 0 && len(message.ParseHeader(m.Content[:min(len(line)+1, len(m.Content))]).Raw()) == 0 {
+		m.Content = append([]byte("\r\n"), m.Content...)
+	}
 }
 
 // headerOf returns the header section with its end, so that no body is parsed here.
@@ -79,36 +97,7 @@ func (m *Message) isForged(f message.Field) bool {
 	if f.Is(spam.VerdictField) {
 		return true
 	}
-	if !f.Is("Authentication-Results") {
-		return false
-	}
-	value := f.Unfolded()
-	if cut := strings.IndexByte(value, ';'); cut >= 0 {
-		value = value[:cut]
-	}
-	words := strings.Fields(withoutComments(value)) // the name, and perhaps a version
-	return len(words) > 0 && strings.EqualFold(strings.Trim(words[0], `"`), m.host)
-}
-
-// withoutComments drops what stands in parentheses, which may nest (RFC 5322 section 3.2.2).
-func withoutComments(s string) string {
-	if !strings.Contains(s, "(") {
-		return s
-	}
-	depth, quoted := 0, false
-	return strings.Map(func(c rune) rune {
-		switch {
-		case depth > 0 && (quoted || c == '\\'):
-			quoted = !quoted
-		case c == '(':
-			depth++
-		case c == ')' && depth > 0:
-			depth--
-		case depth == 0:
-			return c
-		}
-		return -1
-	}, s)
+	return f.Is("Authentication-Results") && results.Claims(string(f.Value()), m.host)
 }
 
 // removeForged makes Content a copy without the fields that isForged finds.

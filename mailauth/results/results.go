@@ -66,13 +66,26 @@ func (f Field) Get(method string) []Result {
 	return found
 }
 
-// Claims tells whether the value of a field speaks in the name of server, so that a host of that name
-// removes it from what comes from outside (RFC 8601 section 5). A field that cannot be read and holds the
-// name anywhere counts as one that does.
+// Claims tells whether the value of a field speaks in the name of server, or to a lenient reader might, so
+// that a host of that name removes it from what comes from outside (RFC 8601 section 5). A field that is too
+// long to be read counts as one that does, as does one that names no host and holds the name anywhere.
 func Claims(value, server string) bool {
+	if len(value) > maxField {
+		return true
+	}
 	f, err := Parse(value)
 	if err != nil || f.Server == "" {
 		return strings.Contains(strings.ToLower(value), strings.ToLower(server))
 	}
-	return strings.EqualFold(f.Server, server)
+	return strings.EqualFold(hostIn(f.Server), hostIn(server))
+}
+
+// hostIn returns the first run of letters that a host name is made of.
+func hostIn(s string) string {
+	other := func(c rune) bool { return c >= 0x80 || !isDomainByte(byte(c)) }
+	s = strings.TrimLeftFunc(s, other)
+	if end := strings.IndexFunc(s, other); end >= 0 {
+		s = s[:end]
+	}
+	return strings.TrimSuffix(s, ".")
 }

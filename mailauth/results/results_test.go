@@ -79,6 +79,9 @@ func TestClaims(t *testing.T) {
 	for value, want := range map[string]bool{
 		"mail.example.org; spf=pass": true, "MAIL.example.org 1; none": true, `"mail.example.org"; none`: true, "(c) mail.example.org (d); none": true,
 		"other.example; spf=pass smtp.mailfrom=mail.example.org": false, "mail.example.org.evil.example; spf=pass": false,
+		`"mail\.example.org"; none`: true, "mail.example.org/1; none": true, "mail.example.org.; none": true, "\u00a0mail.example.org; none": true,
+		"\x00mail.example.org; none": true, "(" + strings.Repeat("x", maxField) + ") mail.example.org; none": true,
+		"xmail.example.org; none": false, "mail.example.org-x; none": false,
 		"spf=pass smtp.mailfrom=x": false, "spf=pass (by mail.example.org)": true, "": false,
 	} {
 		if got := Claims(value, "mail.example.org"); got != want {
