@@ -12,7 +12,6 @@ import (
 	"posthaste/mailauth/dkim"
 	"posthaste/mailauth/dmarc"
 	"posthaste/mailauth/spf"
-	"posthaste/message"
 )
 
 // Evidence is what was found out about who sent a message.
@@ -123,7 +122,7 @@ func (c DMARC) Check(ctx context.Context, m *Message) Report {
 	}
 	for _, s := range m.Evidence.Signatures {
 		switch {
-		case s.Result == dkim.Pass && !s.Testing:
+		case proves(s):
 			in.DKIM = append(in.DKIM, s.Domain)
 		case s.Result == dkim.TempError:
 			in.Unsure = append(in.Unsure, s.Domain)
@@ -131,8 +130,8 @@ func (c DMARC) Check(ctx context.Context, m *Message) Report {
 	}
 	found := dmarc.Evaluate(ctx, c.Resolver, in)
 	m.Evidence.DMARC = found
-	if found.Verdict == dmarc.Pass {
-		m.Evidence.Author = authorOf(m.Header)
+	if found.Verdict == dmarc.Pass && c.provesWhole(ctx, m, in) {
+		m.Evidence.Author = dmarc.Author(m.Header)
 	}
 	r := one(Result{Method: "dmarc", Result: string(found.Verdict), Reason: found.Reason, Info: found.ResInfo().String()})
 	c.demand(m, &r)
@@ -151,6 +150,23 @@ func (c ahead) Check(ctx context.Context, m *Message) Report {
 		dmarc.Evaluate(ctx, c.resolver, dmarc.Input{From: dmarc.Authors(m.Header)})
 	}
 	return Report{}
+}
+
+// proves tells whether a signature says anything about its domain: keys that are only tested do not.
+func proves(s dkim.Verification) bool { return s.Result == dkim.Pass && !s.Testing }
+
+// provesWhole tells whether m would pass without the signatures that cover only the beginning of its body:
+// anybody may have sent such a message again with other text below, so its author is not known.
+func (c DMARC) provesWhole(ctx context.Context, m *Message, in dmarc.Input) bool {
+	in.DKIM = nil
+	partial := false
+	for _, s := range m.Evidence.Signatures {
+		if proves(s) && s.Partial == 0 {
+			in.DKIM = append(in.DKIM, s.Domain)
+		}
+		partial = partial || proves(s) && s.Partial > 0
+	}
+	return !partial || dmarc.Evaluate(ctx, c.Resolver, in).Verdict == dmarc.Pass
 }
 
 // demand adds what the author's domain asks for, unless a sealer that we believe found it proven.
@@ -189,12 +205,4 @@ func (c DMARC) believed(chain arc.Chain) string {
 		}
 	}
 	return ""
-}
-
-// authorOf returns the one address of From.
-func authorOf(h message.Header) mail.Address {
-	for a := range message.Mailboxes(h.From()) {
-		return a.Address()
-	}
-	return mail.Address{}
 }

@@ -1,13 +1,18 @@
 package inbound
 
 import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"posthaste/dns"
 	"posthaste/dns/dnstest"
+	"posthaste/filter"
 	"posthaste/filter/spam"
 	"posthaste/mail"
 	"posthaste/mailauth/arc"
@@ -56,4 +61,59 @@ func TestSilenceOfOthersDoesNotKeepAPolicyFromHolding(t *testing.T) {
 			time.Sleep(time.Minute) // until lookups that nobody waits for have ended
 		})
 	}
+}
+
+// hearer notes whom judges are told a message is from.
+type hearer struct{ author mail.Address }
+
+func (h *hearer) Personal(_ context.Context, _ *filter.Mail, author mail.Address, accounts []mail.AccountID) [][]mail.Finding {
+	h.author = author
+	return make([][]mail.Finding, len(accounts))
+}
+
+// Trust is for an author that is proven: the one that a reader sees, of a text that was signed.
+func TestWhoIsTrusted(t *testing.T) {
+	_, key, err := ed25519.GenerateKey(nil)
+	must(t, err)
+	zones := dnstest.New()
+	zones.TXT("s._domainkey.friend.test", "v=DKIM1; k=ed25519; p="+base64.StdEncoding.EncodeToString(key.Public().(ed25519.PublicKey)))
+	zones.TXT("t._domainkey.friend.test", "v=DKIM1; t=y; k=ed25519; p="+base64.StdEncoding.EncodeToString(key.Public().(ed25519.PublicKey)))
+	zones.TXT("_dmarc.friend.test", "v=DMARC1; p=none")
+	const plain = "From: Ann <ann@friend.test>\r\nSubject: x\r\n\r\nHello.\r\n"
+	sign := func(content, selector string) string {
+		fields, err := (&dkim.Signer{Domain: "friend.test", Keys: []dkim.SigningKey{{Selector: selector, Private: key}}}).Sign([]byte(content), envelope().Received)
+		must(t, err)
+		return string(fields) + content
+	}
+	two := strings.Replace(plain, "\r\nSub", ", mallory@friend.test\r\nSub", 1)
+	for _, c := range []struct {
+		name, content string
+		partial       bool
+		proven        bool
+	}{
+		{name: "a signed message of one author", content: sign(plain, "s"), proven: true},
+		{name: "nobody signed", content: plain},
+		{name: "a key that is only tested", content: sign(plain, "t")},
+		{name: "two authors of one domain", content: sign(two, "s")},
+		{name: "a second From field above", content: "From: mallory@friend.test\r\n" + sign(plain, "s")},
+		{name: "text below what is signed", content: sign(plain, "s"), partial: true},
+	} {
+		s, heard := proving(t, zones), &hearer{}
+		s.policy.filtering.Personal = []Personal{heard}
+		if c.partial {
+			s.policy.checks = append([]Check{signedInPart{}}, s.policy.checks[1:]...)
+		}
+		must(t, s.take(c.content, "bob"))
+		if got := !heard.author.IsZero(); got != c.proven {
+			t.Errorf("%s: taken to be from %q", c.name, heard.author)
+		}
+	}
+}
+
+// signedInPart stands for a signature that holds and covers a part of the body.
+type signedInPart struct{}
+
+func (signedInPart) Check(_ context.Context, m *Message) Report {
+	m.Evidence.Signatures = []dkim.Verification{{Result: dkim.Pass, Domain: "friend.test", Partial: 20}}
+	return Report{}
 }

@@ -7,7 +7,6 @@ import (
 
 	"posthaste/filter/reputation"
 	"posthaste/mail"
-	"posthaste/mailauth/dkim"
 	"posthaste/mailauth/spf"
 )
 
@@ -56,7 +55,7 @@ func identitiesOf(m *Message) (all []reputation.Identity) {
 		add(reputation.Address(e.Author))
 	}
 	for _, s := range e.Signatures {
-		if s.Result == dkim.Pass && !s.Testing {
+		if proves(s) && s.Partial == 0 {
 			add(reputation.Domain(s.Domain))
 		}
 	}

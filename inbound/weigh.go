@@ -224,8 +224,12 @@ func (p *Policy) tryGreylist(ctx context.Context, m *Message, suspicious bool) *
 // refusal is the answer to a message that is refused.
 func (m *Message) refusal(v *mail.Verdict) *mail.Status {
 	for _, d := range m.Demands {
-		if d.Action == mail.Reject && d.Reason == v.Reason && d.Reply != nil {
+		switch {
+		case d.Action != mail.Reject || d.Reason != v.Reason:
+		case d.Reply != nil:
 			return d.Reply
+		default:
+			return mail.NewStatus(550, "5.7.1", "refused: %s", d.Reason)
 		}
 	}
 	return mail.NewStatus(550, "5.7.1", "refused as spam: %s", v.Reason)

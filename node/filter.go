@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"posthaste/directory"
 	"posthaste/filter"
@@ -129,7 +130,11 @@ func (p *plan) addTraps(f *inbound.Filtering) error {
 		f.Traps[a] = true
 	}
 	f.Trapped = func(ctx context.Context, content []byte) {
-		if err := p.node.learner.Learn(ctx, 0, content, true); err != nil {
+		l := p.node.learner
+		if !l.voices.hearsTrap(time.Now()) {
+			return
+		}
+		if err := l.Learn(ctx, 0, content, true); err != nil {
 			p.node.log.Warn("mail for a trap was not learned", "err", err)
 		}
 	}

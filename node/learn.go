@@ -10,6 +10,7 @@ import (
 	"posthaste/filter/reputation"
 	"posthaste/filter/spam/classifier"
 	"posthaste/mail"
+	"posthaste/mailauth/dmarc"
 	"posthaste/mailauth/results"
 	"posthaste/message"
 	"posthaste/store"
@@ -33,6 +34,7 @@ type learner struct {
 	store      func(mail.AccountID) *store.Account
 	enabled    func() bool
 	log        *slog.Logger
+	voices     voices
 
 	refiled chan store.Refiled
 }
@@ -89,8 +91,11 @@ func (l *learner) Learn(ctx context.Context, account mail.AccountID, content []b
 	if err != nil || !fresh {
 		return err
 	}
+	now := time.Now()
 	for _, id := range provenIn(m.Header, l.hostname) {
-		l.reputation.Count(id, spam, readersWord, time.Now())
+		if l.voices.hears(account, id, now) {
+			l.reputation.Count(id, spam, readersWord, now)
+		}
 	}
 	l.log.Info("learned", "account", account, "messageid", m.Header.MessageID(), "class", class.String())
 	return nil
@@ -125,9 +130,8 @@ func provenIn(h message.Header, hostname string) (all []reputation.Identity) {
 			}
 			all = append(all, reputation.Domain(domain))
 		case r.Method == "dmarc":
-			for a := range message.Mailboxes(h.From()) {
-				all = append(all, reputation.Address(a.Address()))
-				break
+			if a := dmarc.Author(h); !a.IsZero() {
+				all = append(all, reputation.Address(a))
 			}
 		}
 	}

@@ -20,16 +20,21 @@ const maxShown = 25
 // Fields returns the header fields that tell of v, each line ending in CRLF.
 func Fields(v *mail.Verdict, thresholds Thresholds) []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s; score=%s (", VerdictField, v.Action, points(v.Score))
+	fmt.Fprintf(&b, "%s: %s; score=%s", VerdictField, v.Action, points(v.Score))
+	before := " ("
 	for _, t := range []struct {
 		name string
 		at   float64
 	}{{"tag", thresholds.Tag}, {"junk", thresholds.Junk}, {"quarantine", thresholds.Quarantine}, {"greylist", thresholds.Greylist}, {"reject", thresholds.Reject}} {
 		if t.at > 0 {
-			fmt.Fprintf(&b, "%s at %s, ", t.name, points(t.at))
+			fmt.Fprintf(&b, "%s%s from %s", before, t.name, points(t.at))
+			before = ", "
 		}
 	}
-	fmt.Fprintf(&b, "by points);\r\n\treason=%s", quoted(v.Reason))
+	if before == ", " {
+		b.WriteByte(')')
+	}
+	fmt.Fprintf(&b, ";\r\n\treason=%s", quoted(v.Reason))
 	for i, f := range v.Findings {
 		if i == maxShown {
 			fmt.Fprintf(&b, ";\r\n\tand %d more", len(v.Findings)-maxShown)

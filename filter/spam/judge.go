@@ -71,10 +71,10 @@ func (t Thresholds) action(score float64) (mail.Action, float64) {
 func (r *Rules) harmless(score float64) string {
 	at := r.thresholds.above(score)
 	if at == 0 {
-		return "no number of points has consequences here"
+		return fmt.Sprintf("%s points, and points have no effect here", points(score))
 	}
 	next, _ := r.thresholds.action(at)
-	return fmt.Sprintf("only from %s points on mail is %s", points(at), done(next))
+	return fmt.Sprintf("%s points, and only from %s on mail is %s", points(score), points(at), done(next))
 }
 
 // above returns the lowest threshold that is above a score, or 0. A threshold of 0 is none.

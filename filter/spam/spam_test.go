@@ -69,10 +69,10 @@ func TestHarmlessMailIsToldTheNextThreshold(t *testing.T) {
 		reason     string
 		otherwise  string
 	}{
-		{"below all", defaults, 1, "only from 3 points on mail is delivered with a tag", "with 2 points more it would be delivered with a tag"},
-		{"thresholds of 0 are none, also below 0", defaults, -0.5, "only from 3 points on mail is delivered with a tag", "with 3.5 points more it would be delivered with a tag"},
-		{"the next may be far away", Thresholds{Reject: 15}, 6, "only from 15 points on mail is refused", "with 9 points more it would be refused"},
-		{"none is set", Thresholds{}, 6, "no number of points has consequences here", ""},
+		{"below all", defaults, 1, "1 points, and only from 3 on mail is delivered with a tag", "with 2 points more it would be delivered with a tag"},
+		{"thresholds of 0 are none, also below 0", defaults, -0.5, "-0.5 points, and only from 3 on mail is delivered with a tag", "with 3.5 points more it would be delivered with a tag"},
+		{"the next may be far away", Thresholds{Reject: 15}, 6, "6 points, and only from 15 on mail is refused", "with 9 points more it would be refused"},
+		{"none is set", Thresholds{}, 6, "6 points, and points have no effect here", ""},
 	} {
 		v := rules(t, Config{Thresholds: c.thresholds}).Judge([]mail.Finding{{Rule: "X", Weight: c.points}})
 		if got := strings.Join(v.Otherwise, "\n"); v.Reason != c.reason || got != c.otherwise {
@@ -173,7 +173,7 @@ func TestTheFieldHoldsWhatStrangersWrite(t *testing.T) {
 	}
 	got := string(Fields(&v, defaults))
 	h := message.ParseHeader([]byte(got + "\r\n"))
-	if len(h.Fields()) != 2 || h.Get(FlagField) != "YES" || !strings.HasPrefix(h.Get(VerdictField), "junk; score=7 (tag at 3, junk at 5, reject at 15, by points);") {
+	if len(h.Fields()) != 2 || h.Get(FlagField) != "YES" || !strings.HasPrefix(h.Get(VerdictField), "junk; score=7 (tag from 3, junk from 5, reject from 15);") {
 		t.Errorf("got %.300q", got)
 	}
 	for line := range strings.SplitSeq(got, "\r\n") {

@@ -3,6 +3,7 @@ package dmarc
 import (
 	"slices"
 
+	"posthaste/mail"
 	"posthaste/message"
 )
 
@@ -30,4 +31,21 @@ func Authors(h message.Header) []string {
 		}
 	}
 	return domains
+}
+
+// Author returns the one address of From, zero where there are several, of which a reader sees any.
+func Author(h message.Header) (author mail.Address) {
+	n := 0
+	for _, f := range h.Fields() {
+		if !f.Is("From") {
+			continue
+		}
+		for a := range message.Mailboxes(message.ParseAddresses(string(f.Value()))) {
+			if n++; n > 1 {
+				return mail.Address{}
+			}
+			author = a.Address()
+		}
+	}
+	return author
 }
