@@ -9,9 +9,6 @@ PATH=$PATH:/usr/sbin:/sbin
 PEERS=${POSTHASTE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/posthaste/peers}
 
 # command:package
-tools="slapd:slapd ldapsearch:ldap-utils mariadbd:mariadb-server-core mariadb:mariadb-client-core unbound:unbound ldns-signzone:ldnsutils delv:bind9-dnsutils mandoc:mandoc ip:iproute2
-cc:gcc swaks:swaks msmtp:msmtp mbsync:isync fetchmail:fetchmail curl:curl neomutt:neomutt s-nail:s-nail tmux:tmux python3:python3 openssl:openssl
-xmllint:libxml2-utils opendmarc:opendmarc opendkim:opendkim clamd:clamav-daemon c-icap:c-icap rspamd:rspamd spamd:spamd chromium:chromium"
 tools="cc:gcc ip:iproute2 openssl:openssl python3:python3
 swaks:swaks msmtp:msmtp s-nail:s-nail mbsync:isync fetchmail:fetchmail curl:curl neomutt:neomutt tmux:tmux chromium:chromium
 slapd:slapd ldapsearch:ldap-utils mariadbd:mariadb-server-core mariadb:mariadb-client-core
