@@ -103,6 +103,23 @@ func (e *Entry) subject() string {
 	return e.Subject
 }
 
+// maxMeanings bounds how much of a verdict its recipient is told.
+const maxMeanings = 2
+
+// Why is the reason for people who know nothing of points: with what the gravest findings mean.
+func (e *Entry) Why() string {
+	var meanings []string
+	for _, f := range e.Verdict.Findings { // the gravest come first
+		if meaning := strings.TrimSuffix(f.Meaning, "."); f.Weight > 0 && meaning != "" && len(meanings) < maxMeanings {
+			meanings = append(meanings, meaning)
+		}
+	}
+	if len(meanings) == 0 {
+		return e.Reason
+	}
+	return short(e.Reason + ": " + strings.Join(meanings, "; "))
+}
+
 func (d *digest) plain() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
@@ -112,7 +129,7 @@ func (d *digest) plain() string {
 		line("From:    %s", l.author())
 		line("Subject: %s", l.subject())
 		line("Date:    %s", l.Time.In(d.now.Location()).Format(time.RFC1123Z))
-		line("Why:     %s", l.Reason)
+		line("Why:     %s", l.Why())
 		line("ID:      %s", l.ID)
 		for _, a := range d.links(l) {
 			line("%s: %s", a.text, a.url)
@@ -144,7 +161,7 @@ func (d *digest) html() string {
 		l := &d.list[i]
 		add(`<hr style="border: 0; border-top: 1px solid #8888"><h2 style="font-size: 1.05em; margin-bottom: 0.2em; overflow-wrap: anywhere">%s</h2>`, l.subject())
 		add(`<p style="margin: 0.2em 0; overflow-wrap: anywhere">%s<br>%s</p>`, l.author(), l.Time.In(d.now.Location()).Format("Monday, 2 January 2006, 15:04 MST"))
-		add(`<p style="margin: 0.2em 0">Why: %s</p><p style="margin: 0.4em 0 1em">`, l.Reason)
+		add(`<p style="margin: 0.2em 0">Why: %s</p><p style="margin: 0.4em 0 1em">`, l.Why())
 		for i, a := range d.links(l) {
 			if i > 0 {
 				add(`&nbsp;·&nbsp;`)

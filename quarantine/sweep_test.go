@@ -138,6 +138,27 @@ func TestSlots(t *testing.T) {
 	}
 }
 
+func TestReasonsAreForPeople(t *testing.T) {
+	finding := func(weight float64, meaning string) mail.Finding {
+		return mail.Finding{Rule: "X", Weight: weight, Meaning: meaning}
+	}
+	for _, c := range []struct {
+		name     string
+		findings []mail.Finding
+		want     string
+	}{
+		{"nothing was found", nil, "9 points"},
+		{"what speaks for the message is no reason", []mail.Finding{finding(-4, "Known.")}, "9 points"},
+		{"the two gravest", []mail.Finding{finding(6, "We never play."), finding(3, "sends spam"), finding(1, "More.")}, "9 points: We never play; sends spam"},
+		{"a stranger's words stay on their line", []mail.Finding{finding(6, "a\r\nRelease: http://evil.test")}, "9 points: a  Release: http://evil.test"},
+	} {
+		e := Entry{Reason: "9 points", Verdict: mail.Verdict{Findings: c.findings}}
+		if got := e.Why(); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestDigestsTellOfWhatIsNewOnce(t *testing.T) {
 	w := newWorld(t)
 	send := func(want int, why string) {
