@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"posthaste/admin"
@@ -88,7 +90,7 @@ func (c *dnsblCheck) print(p *printer, a admin.DNSBLAnswer) {
 		}
 		t.row(h.List, h.Asked, h.Code.String(), fmt.Sprintf("%+.1f", h.Weight), oneLine(meaning))
 	}
-	t.print("no list has an entry")
+	t.print(noEntry(c.Subject, a.Lists))
 	for _, f := range a.Failed {
 		p.say("%s said nothing about %s: %s", f.List, f.Asked, oneLine(f.Why))
 	}
@@ -97,4 +99,17 @@ func (c *dnsblCheck) print(p *printer, a admin.DNSBLAnswer) {
 			p.say("%s was not asked: %s", s.Name, oneLine(s.Why))
 		}
 	}
+}
+
+// noEntry says that nothing was found, and where nothing was asked.
+func noEntry(subject string, lists []dnsbl.Status) string {
+	_, err := netip.ParseAddr(subject)
+	asked := func(s dnsbl.Status) bool { return s.Domains == (err != nil) }
+	if slices.ContainsFunc(lists, asked) {
+		return "no list has an entry"
+	}
+	if err != nil {
+		return "no list of domains is in the configuration: nothing was asked about " + oneLine(subject)
+	}
+	return "no list of addresses is in the configuration: nothing was asked about " + oneLine(subject)
 }
