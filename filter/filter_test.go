@@ -94,11 +94,11 @@ func TestGuardRestsAsLongAsItIsWorth(t *testing.T) {
 				for range maxFailures {
 					g.Do(t.Context(), "", fail)
 				}
-				time.Sleep(row.few - 1)
+				time.Sleep(row.few - time.Nanosecond)
 				if err := g.Do(t.Context(), "", fail); err != ErrResting {
 					t.Errorf("asked before %v were over: %v", row.few, err)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				status := mail.NewStatus(550, "5.7.1", "an answer")
 				if err := g.Do(t.Context(), "", func(context.Context) error { return status }); err != error(status) {
 					t.Errorf("not asked after %v: %v", row.few, err)
