@@ -106,7 +106,7 @@ type head struct {
 	bytes   uint64     // of the log
 }
 
-const format = 1
+const format = 2
 
 func (h head) append(b []byte, bits uint) []byte {
 	b = append(b, format, byte(bits))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"posthaste/mail"
 	"posthaste/message"
 )
 
@@ -33,10 +34,20 @@ func ignored(name string) bool {
 	return false
 }
 
+// customary tells of a field that nearly every message has, so that its being there tells nothing.
+func customary(name string) bool {
+	switch name {
+	case "from", "to", "subject", "message-id", "content-type", "mime-version", "content-transfer-encoding":
+		return true
+	}
+	return false
+}
+
 // header adds what the header tells.
-func (t *tokenizer) header(h message.Header) {
+func (t *tokenizer) header(h message.Header, env *mail.Envelope) {
 	t.to(h)
 	t.from(h)
+	t.trace(h, env, t.author)
 	t.text(originSubject, message.DecodeWords(clip(h.Get("Subject"), maxFieldText)))
 	t.messageID(h)
 	for i, f := range h.Fields() {
@@ -51,7 +62,9 @@ func (t *tokenizer) header(h message.Header) {
 		if ignored(name) {
 			continue
 		}
-		t.add(originHeader, kindField, name)
+		if !customary(name) {
+			t.add(originHeader, kindField, name)
+		}
 		t.value(name, f)
 	}
 }
@@ -140,6 +153,9 @@ func (t *tokenizer) from(h message.Header) {
 			break
 		}
 		domain = a.Domain
+		if i == 0 {
+			t.author = organization(domain)
+		}
 		t.text(originFrom, clip(a.Name, maxFieldText))
 		t.begin()
 		t.appendLower(clip(a.Local+"@"+a.Domain, maxFieldText))

@@ -18,7 +18,7 @@ type lesson struct {
 	id     memoryKey
 	class  Class
 	outer  float64  // what others add to the logit of this model
-	places []uint32 // slots of its features
+	places []uint32 // of its features
 }
 
 // remembered returns what was learned from a message, the zero memory when it is not known.
@@ -49,8 +49,10 @@ func (m *model) remembered(ctx context.Context, id memoryKey) (memory, error) {
 
 // rehearse adds what a message taught later.
 func (l *memory) rehearse(later memory) {
-	l.step += later.step
-	l.counted = l.counted || later.counted
+	for v := range l.taught {
+		l.taught[v].step += later.taught[v].step
+		l.taught[v].counted = l.taught[v].counted || later.taught[v].counted
+	}
 }
 
 // teach takes back what is known of a message, learns it as l says, unless its class is 0, and then
@@ -62,7 +64,9 @@ func (m *model) teach(l lesson, known memory, now time.Time) {
 		m.slots = make([]slot, 1<<m.bits)
 	}
 	if known.class != 0 {
-		m.apply(l.places, known.change(-1), true)
+		for v := range views {
+			m.apply(v, l.places, known.change(v, -1), true)
+		}
 		m.count(known, -1)
 		m.unkeep(l.id)
 	}
@@ -103,17 +107,28 @@ func (m *model) rehearse(class Class, n int) {
 	}
 }
 
-// study moves the weights until l is judged rightly, and adds what it took to made. It returns false
-// when l was judged rightly before.
-func (m *model) study(l lesson, made *memory) bool {
+// study moves the weights until l is judged rightly in every view, and adds what it took to made. It
+// returns false when l was judged rightly before.
+func (m *model) study(l lesson, made *memory) (taught bool) {
+	for v := range views {
+		taught = m.studyIn(v, l, &made.taught[v]) || taught
+	}
+	return taught
+}
+
+func (m *model) studyIn(v view, l lesson, made *taught) bool {
 	target := 0.0
 	if l.class == Spam {
 		target = 1
 	}
-	scale := scaleOf(len(l.places))
+	logit, n := m.raw(v, l.places)
+	if n == 0 {
+		return false
+	}
+	scale := scaleOf(n)
 	var sum change
 	for range maxStep {
-		e := target - 1/(1+math.Exp(-l.outer-m.raw(l.places, scale)))
+		e := target - 1/(1+math.Exp(-l.outer-logit*scale))
 		if math.Abs(e) < margin {
 			break
 		}
@@ -121,34 +136,45 @@ func (m *model) study(l lesson, made *memory) bool {
 		if sum == (change{}) {
 			c.ham, c.spam = made.lessonCount(l.class)
 		}
-		m.apply(l.places, c, false)
+		m.apply(v, l.places, c, false)
 		sum = change{sum.sum + c.sum, sum.ham + c.ham, sum.spam + c.spam}
+		logit, _ = m.raw(v, l.places)
 	}
 	if sum == (change{}) {
 		return false
 	}
-	for _, at := range l.places {
-		m.pending.add(at, sum)
+	for _, place := range l.places {
+		if at, ok := v.slotOf(place, m.mask()); ok {
+			m.pending.add(at, sum)
+		}
 	}
 	made.step += sum.sum
-	if !made.counted {
-		made.counted = true
-	}
+	made.counted = true
 	return true
 }
 
-// raw returns the logit of a message by its places.
-func (m *model) raw(places []uint32, scale float64) float64 {
-	sum := 0.0
-	for _, at := range places {
-		sum += m.slots[at].weight()
+func (m *model) mask() uint32 { return uint32(1)<<m.bits - 1 }
+
+// raw returns the sum of the weights of a message in v, and of how many features.
+func (m *model) raw(v view, places []uint32) (sum float64, n int) {
+	mask := m.mask()
+	for _, place := range places {
+		if at, ok := v.slotOf(place, mask); ok {
+			sum += m.slots[at].weight()
+			n++
+		}
 	}
-	return sum * scale
+	return sum, n
 }
 
 // apply adds c to slots, and to what is to be written.
-func (m *model) apply(places []uint32, c change, write bool) {
-	for _, at := range places {
+func (m *model) apply(v view, places []uint32, c change, write bool) {
+	mask := m.mask()
+	for _, place := range places {
+		at, ok := v.slotOf(place, mask)
+		if !ok {
+			continue
+		}
 		m.slots[at].add(c)
 		if write {
 			m.pending.add(at, c)

@@ -34,20 +34,26 @@ func remember(account mail.AccountID, key string) memoryKey {
 
 // A memory is what was learned from one message. Class 0 is a message forgotten.
 type memory struct {
-	class   Class
-	counted bool   // it changed the model
-	step    int32  // that was added to the sum of each feature
-	day     uint32 // since 1970, of the lesson
+	class  Class
+	taught [views]taught
+	day    uint32 // since 1970, of the lesson
+}
+
+// A taught is what a message changed in one view.
+type taught struct {
+	counted bool  // anything
+	step    int32 // that was added to the sum of each feature
 }
 
 func day(t time.Time) uint32 { return uint32(max(t.Unix(), 0) / (24 * 60 * 60)) }
 
-// change returns what a memory added to each of its slots, or with sign -1 what takes it back.
-func (l memory) change(sign int32) change {
-	if !l.counted {
+// change returns what a memory added to each of its slots in v, or with sign -1 what takes it back.
+func (l memory) change(v view, sign int32) change {
+	made := l.taught[v]
+	if !made.counted {
 		return change{}
 	}
-	c := change{sum: sign * l.step}
+	c := change{sum: sign * made.step}
 	if l.class == Ham {
 		c.ham = sign
 	} else {
@@ -56,8 +62,8 @@ func (l memory) change(sign int32) change {
 	return c
 }
 
-// lessonCount returns by how much the lessons of a slot grow when l teaches: a message counts once.
-func (l memory) lessonCount(class Class) (ham, spam int32) {
+// lessonCount returns by how much the lessons of a slot grow when a message teaches: it counts once.
+func (l *taught) lessonCount(class Class) (ham, spam int32) {
 	switch {
 	case l.counted:
 		return 0, 0
@@ -67,23 +73,32 @@ func (l memory) lessonCount(class Class) (ham, spam int32) {
 	return 0, 1
 }
 
-const memoryBytes = 10
+const memoryBytes = 6 + 4*int(views)
 
 func (l memory) append(b []byte) []byte {
 	counted := byte(0)
-	if l.counted {
-		counted = 1
+	for v, made := range l.taught {
+		if made.counted {
+			counted |= 1 << v
+		}
 	}
 	b = append(b, byte(l.class), counted)
-	b = binary.BigEndian.AppendUint32(b, uint32(l.step))
+	for _, made := range l.taught {
+		b = binary.BigEndian.AppendUint32(b, uint32(made.step))
+	}
 	return binary.BigEndian.AppendUint32(b, l.day)
 }
 
-func parseMemory(b []byte) (memory, error) {
-	if len(b) != memoryBytes || b[0] != byte(Ham) && b[0] != byte(Spam) || b[1] > 1 {
+func parseMemory(b []byte) (l memory, err error) {
+	if len(b) != memoryBytes || b[0] != byte(Ham) && b[0] != byte(Spam) || b[1] >= 1<<views {
 		return memory{}, fmt.Errorf("classifier: memory of a message: %w", kv.ErrCorrupt)
 	}
-	return memory{class: Class(b[0]), counted: b[1] == 1, step: int32(binary.BigEndian.Uint32(b[2:])), day: binary.BigEndian.Uint32(b[6:])}, nil
+	l.class = Class(b[0])
+	for v := range l.taught {
+		l.taught[v] = taught{counted: b[1]>>v&1 == 1, step: int32(binary.BigEndian.Uint32(b[2+4*v:]))}
+	}
+	l.day = binary.BigEndian.Uint32(b[memoryBytes-4:])
+	return l, nil
 }
 
 const memoryPrefix = "m/"

@@ -25,6 +25,41 @@ const (
 	unit    = 1 << 14
 )
 
+// A view is a set of features by which a model judges on its own, with slots of its own: each learns
+// where itself errs, and so none relies on what another knows. The model for all has both; the model of
+// an account has the second alone.
+type view uint8
+
+// The views.
+const (
+	general view = iota // of what is said of any mail: see origin.general
+	whole               // of every feature
+	views
+)
+
+// How the views are added up. That of the whole knows its lists and ways best and misjudges what comes
+// another way: its say is bounded.
+const (
+	generalShare = 0.7
+	wholeShare   = 0.3
+	wholeMost    = 2.0
+)
+
+// A place is where a feature falls on: the slot in the view of general features in the low bits, from
+// which that in the view of the whole follows, and whether the feature is a general one.
+const (
+	placeGeneral = 1 << 23
+	wholeMix     = 0x55555
+)
+
+// slotOf returns the slot of a place in v; false when it has none there.
+func (v view) slotOf(place, mask uint32) (uint32, bool) {
+	if v == whole {
+		return (place ^ wholeMix) & mask, true
+	}
+	return place & mask, place&placeGeneral != 0
+}
+
 // maxPending is how many slots may have changed before they are written in the midst of learning.
 const maxPending = 1 << 16
 
@@ -104,22 +139,33 @@ func (s slot) weight() float64 {
 	return float64(s.sum) * rateOf(n)
 }
 
-// scale makes long messages comparable with short ones.
-func (m *model) scale(t *Tokens) float64 {
+// scales make long messages comparable with short ones.
+func (m *model) scales(t *Tokens) (scales [views]float64) {
 	if m.pairs {
-		return scaleOf(len(t.features))
+		return [views]float64{scaleOf(t.general), scaleOf(len(t.features))}
 	}
-	return scaleOf(t.single)
+	return [views]float64{0, scaleOf(t.single)}
+}
+
+// both adds up what the views say.
+func (m *model) both(logits [views]float64) float64 {
+	if !m.pairs {
+		return logits[whole]
+	}
+	return generalShare*logits[general] + wholeShare*wholeMost*math.Tanh(logits[whole]/wholeMost)
 }
 
 func scaleOf(features int) float64 { return 1 / math.Sqrt(float64(features)+1) }
 
-// places returns the slots that the features of t fall on.
+// places returns where the features of t fall on.
 func (m *model) places(t *Tokens) []uint32 {
 	mask := uint32(1)<<m.bits - 1
 	all := make([]uint32, 0, len(t.features))
 	for _, f := range t.features {
-		if !f.pair || m.pairs {
+		switch {
+		case m.pairs && t.words[f.word].origin.general():
+			all = append(all, f.hash&mask|placeGeneral)
+		case m.pairs || !f.pair:
 			all = append(all, f.hash&mask)
 		}
 	}
@@ -133,13 +179,19 @@ func (m *model) logit(t *Tokens) float64 {
 	if m.slots == nil || !m.enoughLocked() {
 		return 0
 	}
-	sum, mask := 0.0, uint32(len(m.slots)-1)
-	for _, f := range t.features {
-		if !f.pair || m.pairs {
-			sum += m.slots[f.hash&mask].weight()
+	var sum [views]float64
+	mask := uint32(len(m.slots) - 1)
+	for _, place := range m.places(t) {
+		for v := range views {
+			if at, ok := v.slotOf(place, mask); ok {
+				sum[v] += m.slots[at].weight()
+			}
 		}
 	}
-	return sum * m.scale(t)
+	for v, scale := range m.scales(t) {
+		sum[v] *= scale
+	}
+	return m.both(sum)
 }
 
 func (m *model) enoughLocked() bool { return m.totals.ham >= minGlobal && m.totals.spam >= minGlobal }

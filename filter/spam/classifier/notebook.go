@@ -99,7 +99,7 @@ func parsePage(key, b []byte, slots uint32) (p page, err error) {
 	p.places = make([]uint32, 0, (len(b)-12)/3)
 	for b = b[12:]; len(b) > 0; b = b[3:] {
 		at := uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
-		if at >= slots {
+		if at&^placeGeneral >= slots {
 			return p, bad
 		}
 		p.places = append(p.places, at)

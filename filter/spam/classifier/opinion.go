@@ -84,25 +84,37 @@ func (s *scoring) add(m *model, t *Tokens) float64 {
 	if m.slots == nil {
 		return 0
 	}
-	sum, known, scale, mask := 0.0, 0, m.scale(t), uint32(len(m.slots)-1)
+	var sum [views]float64
+	var known [views]int
+	scales, mask := m.scales(t), uint32(len(m.slots)-1)
 	for i := range t.features {
 		f := &t.features[i]
 		if f.pair && !m.pairs {
 			continue
 		}
-		w := m.slots[f.hash&mask].weight()
-		if w == 0 {
-			continue
+		w := m.slots[(f.hash^wholeMix)&mask].weight()
+		if w != 0 {
+			known[whole]++
+			sum[whole] += w
+			w *= wholeShare * scales[whole]
 		}
-		known++
-		sum += w
-		if w *= scale; w > s.spam.least {
+		if m.pairs && t.words[f.word].origin.general() {
+			if g := m.slots[f.hash&mask].weight(); g != 0 {
+				known[general]++
+				sum[general] += g
+				w += generalShare * g * scales[general]
+			}
+		}
+		if w > s.spam.least {
 			s.spam.keep(f, w)
 		} else if -w > s.ham.least {
 			s.ham.keep(f, -w)
 		}
 	}
-	return sum / math.Sqrt(float64(known)+fewKnown)
+	for v := range sum {
+		sum[v] /= math.Sqrt(float64(known[v]) + fewKnown)
+	}
+	return m.both(sum)
 }
 
 // Strongest are the features that count most, the first most of all.
@@ -140,12 +152,12 @@ func (s *strongest) words(t *Tokens, sign float64) []Word {
 // places are what origins are called.
 var places = [...]string{originBody: "text", originHidden: "hidden text", originSubject: "subject", originFrom: "from",
 	originReplyTo: "reply-to", originTo: "to", originHeader: "header", originMailer: "mailer", originID: "message-id", originType: "part",
-	originList: "list", originURL: "link", originAddress: "address", originForm: "form"}
+	originList: "list", originURL: "link", originAddress: "address", originForm: "form", originClient: "client", originHop: "hop"}
 
 // kinds are what kinds are called.
 var kinds = [...]string{kindWord: "", kindAddress: "address", kindBoundary: "boundary like",
 	kindCaps: "words in capitals, of 50:", kindCharset: "charset", kindCount: "recipients:", kindEncoding: "encoding", kindField: "field",
-	kindFile: "file ending", kindHost: "host", kindLocal: "local-part like", kindName: "name", kindOdd: "odd:", kindParts: "parts:", kindPath: "path",
+	kindFile: "file ending", kindHelo: "HELO", kindHost: "host", kindLocal: "local-part like", kindName: "name", kindNet: "network", kindOdd: "odd:", kindParts: "parts:", kindPath: "path",
 	kindSame: "", kindScheme: "scheme", kindShape: "like", kindText: "length, in 20 words:", kindTld: "top-level domain", kindType: "type", kindValue: ""}
 
 // text returns a feature for people.

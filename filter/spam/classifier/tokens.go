@@ -3,6 +3,7 @@ package classifier
 import (
 	"math/bits"
 
+	"posthaste/mail"
 	"posthaste/message"
 )
 
@@ -36,8 +37,21 @@ const (
 	originList
 	originURL
 	originAddress
-	originForm // of the message as a whole
+	originForm   // of the message as a whole
+	originClient // who handed the message over
+	originHop    // the hosts before that
 )
+
+// general tells of origins that say of any mail what it is. The others say rather which way it came,
+// over which mailing list, say: what is learned of them holds for those who use that way, and is no
+// reason to distrust all who come another.
+func (o origin) general() bool {
+	switch o {
+	case originTo, originHeader, originList, originClient, originHop:
+		return false
+	}
+	return true
+}
 
 // A kind says what a word is that is no word of a text.
 type kind uint8
@@ -53,9 +67,11 @@ const (
 	kindEncoding
 	kindField
 	kindFile
+	kindHelo
 	kindHost
 	kindLocal
 	kindName
+	kindNet
 	kindOdd
 	kindParts
 	kindPath
@@ -90,6 +106,7 @@ type Tokens struct {
 	words    []word
 	features []feature
 	single   int // features that are no pairs
+	general  int // features of general origins
 }
 
 // Len returns how many features there are.
@@ -107,16 +124,21 @@ type tokenizer struct {
 	count, caps int // words of text, and those in capitals
 
 	recipients []string // local-parts
+	author     string   // registered domain of the author
 	visible    []byte   // text of HTML
 	hidden     []byte
 }
 
-// Tokenize returns the features of m.
-func (c *Classifier) Tokenize(m *message.Message) *Tokens {
+// Tokenize returns the features of a message that was received, which holds its trace.
+func (c *Classifier) Tokenize(m *message.Message) *Tokens { return c.TokenizeWith(m, nil) }
+
+// TokenizeWith returns the features of a message that is being received: env says from whom, which the
+// message does not tell yet. They are those that Tokenize finds once trace and Return-Path are added.
+func (c *Classifier) TokenizeWith(m *message.Message, env *mail.Envelope) *Tokens {
 	t := c.tokenizers.Get().(*tokenizer)
 	defer c.tokenizers.Put(t)
 	t.reset()
-	t.header(m.Header)
+	t.header(m.Header, env)
 	t.body(m)
 	t.form()
 	return &Tokens{
@@ -124,6 +146,7 @@ func (c *Classifier) Tokenize(m *message.Message) *Tokens {
 		words:    append([]word(nil), t.words...),
 		features: append([]feature(nil), t.features...),
 		single:   t.single,
+		general:  t.general,
 	}
 }
 
@@ -132,9 +155,9 @@ func newTokenizer() any { return &tokenizer{seen: make([]uint32, seenSlots)} }
 func (t *tokenizer) reset() {
 	clear(t.seen)
 	t.arena, t.words, t.features, t.hashes = t.arena[:0], t.words[:0], t.features[:0], t.hashes[:0]
-	t.start, t.first, t.left, t.single, t.count, t.caps = 0, 0, maxText, 0, 0, 0
+	t.start, t.first, t.left, t.single, t.general, t.count, t.caps = 0, 0, maxText, 0, 0, 0, 0
 	clear(t.recipients)
-	t.recipients = t.recipients[:0]
+	t.recipients, t.author = t.recipients[:0], ""
 }
 
 func (t *tokenizer) full() bool { return len(t.features) >= maxFeatures || len(t.words) >= maxWords }
@@ -205,6 +228,9 @@ func (t *tokenizer) feature(h uint64, at int, pair bool) {
 	t.features = append(t.features, feature{hash: hash, word: uint16(at), pair: pair})
 	if !pair {
 		t.single++
+	}
+	if t.words[at].origin.general() {
+		t.general++
 	}
 }
 

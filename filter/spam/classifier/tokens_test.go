@@ -122,7 +122,7 @@ func FuzzStored(f *testing.F) {
 	b.add(5, change{1, 2, 3})
 	f.Add(b.encode())
 	f.Add(head{base: 3, batches: 2, bytes: 100}.append(nil, globalBits))
-	f.Add(memory{class: Spam, counted: true, step: -3, day: 5}.append(nil))
+	f.Add(memory{class: Spam, taught: [views]taught{{true, -3}, {false, 0}}, day: 5}.append(nil))
 	f.Add(page{lesson: lesson{class: Ham, places: []uint32{1, 2}}}.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		decodeBatch(b, 1<<accountBits, func(at uint32, _ change) {
