@@ -33,7 +33,7 @@ type reading struct {
 
 // Personal returns what the classifier thinks of m for each of accounts.
 func (r reading) Personal(ctx context.Context, m *filter.Mail, _ mail.Address, accounts []mail.AccountID) [][]mail.Finding {
-	tokens := r.classifier.Tokenize(m.Message)
+	tokens := r.classifier.TokenizeWith(m.Message, m.Envelope.Origin)
 	known := make(map[mail.AccountID][]mail.Finding, 1)
 	each := make([][]mail.Finding, len(accounts))
 	for i, account := range accounts {
@@ -57,8 +57,8 @@ func (r reading) find(ctx context.Context, account mail.AccountID, tokens *class
 	if err != nil {
 		r.log.Warn("the spam classifier cannot read what it learned", "account", account, "err", err)
 	}
-	weight := certainty(o.Spam)
-	if !o.Sure || weight == 0 {
+	weight := o.Points()
+	if weight == 0 {
 		return nil
 	}
 	f := mail.Finding{Rule: "WORDS_SPAM", Weight: weight, Meaning: "The message reads like mail that readers took for junk."}
@@ -79,22 +79,6 @@ func wordsText(words []classifier.Word) string {
 		texts[i] = w.Text
 	}
 	return strings.Join(texts, ", ")
-}
-
-// certainties are the points that a probability counts; between them it is interpolated. The classifier
-// alone makes junk when it is very sure, and never refuses.
-var certainties = [...]struct{ spam, points float64 }{
-	{0, -3}, {0.01, -2.5}, {0.1, -1.5}, {0.3, -0.5}, {0.45, 0}, {0.55, 0}, {0.8, 2}, {0.95, 4}, {0.99, 5.2}, {1, 6},
-}
-
-func certainty(spam float64) float64 {
-	for i := 1; i < len(certainties); i++ {
-		a, b := certainties[i-1], certainties[i]
-		if spam <= b.spam {
-			return a.points + (b.points-a.points)*(spam-a.spam)/(b.spam-a.spam)
-		}
-	}
-	return certainties[len(certainties)-1].points
 }
 
 // familiar judges by whom the recipient wrote to, and whom it said to trust.

@@ -8,9 +8,11 @@ import (
 
 	"posthaste/filter/spam/classifier"
 	"posthaste/kv/memkv"
+	"posthaste/message"
 )
 
-// judge trains on two folders and prints how the three others are judged.
+// judge trains on two folders and prints how the three others are judged, by the classifier alone and by
+// all that needs no network.
 func judge(dir string) error {
 	letters, err := training(dir)
 	if err != nil {
@@ -20,22 +22,35 @@ func judge(dir string) error {
 	if err := learn(c, shuffled(letters, 1)); err != nil {
 		return err
 	}
+	whole, err := newWhole()
+	if err != nil {
+		return err
+	}
 	for _, folder := range []string{"easy-ham-2", "hard-ham-1", "spam-2"} {
-		judged, err := read(c, dir, folder, classifier.Ham)
+		_, contents, err := files(dir, folder)
 		if err != nil {
 			return err
 		}
-		spam := 0
-		for _, l := range judged {
-			o, err := c.Score(context.Background(), 0, l.tokens)
+		alone, together := 0, 0
+		for _, content := range contents {
+			m := message.Parse(content)
+			o, err := c.Score(context.Background(), 0, c.Tokenize(m))
 			if err != nil {
 				return err
 			}
 			if o.Spam >= classifier.Threshold {
-				spam++
+				alone++
+			}
+			junk, err := whole.junk(content, m, o)
+			if err != nil {
+				return err
+			}
+			if junk {
+				together++
 			}
 		}
-		fmt.Printf("posthaste %s %d %d\n", folder, spam, len(judged))
+		fmt.Printf("Posthaste, classifier %s %d %d\n", folder, alone, len(contents))
+		fmt.Printf("Posthaste, rules and classifier %s %d %d\n", folder, together, len(contents))
 	}
 	return nil
 }

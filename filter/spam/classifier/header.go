@@ -44,10 +44,10 @@ func customary(name string) bool {
 }
 
 // header adds what the header tells.
-func (t *tokenizer) header(h message.Header, env *mail.Envelope) {
+func (t *tokenizer) header(h message.Header, origin mail.Origin) {
 	t.to(h)
 	t.from(h)
-	t.trace(h, env, t.author)
+	t.trace(h, origin)
 	t.text(originSubject, message.DecodeWords(clip(h.Get("Subject"), maxFieldText)))
 	t.messageID(h)
 	for i, f := range h.Fields() {
@@ -196,6 +196,7 @@ func (t *tokenizer) messageID(h message.Header) {
 	}
 	if id == "" {
 		t.add(originID, kindShape, "none")
+		t.add(originID, kindSame, "none")
 		return
 	}
 	local, domain, _ := strings.Cut(id, "@")
@@ -204,9 +205,11 @@ func (t *tokenizer) messageID(h message.Header) {
 	if !strings.Contains(domain, ".") {
 		t.add(originID, kindOdd, "no domain")
 	}
-	if from := addresses(h, "From"); len(from) > 0 && strings.EqualFold(from[0].Domain, domain) {
-		t.add(originID, kindSame, "domain of From")
+	same := "another domain than the author's"
+	if organization(domain) == t.author {
+		same = "the author's domain"
 	}
+	t.add(originID, kindSame, same)
 }
 
 // hosts adds the host names in s.

@@ -35,6 +35,26 @@ type Opinion struct {
 	Against []Word `json:"against,omitempty"`
 }
 
+// certainties are the points that a probability counts; between them it is interpolated.
+var certainties = [...]struct{ spam, points float64 }{
+	{0, -3}, {0.01, -2.5}, {0.1, -1.5}, {0.3, -0.5}, {0.45, 0}, {0.55, 0}, {0.8, 2}, {0.95, 4}, {0.99, 5.2}, {1, 6},
+}
+
+// Points returns what o counts beside rules, on the scale of package spam: it makes junk alone when it
+// is very sure, and never refuses. Without enough learned it is 0.
+func (o Opinion) Points() float64 {
+	if !o.Sure {
+		return 0
+	}
+	for i := 1; i < len(certainties); i++ {
+		a, b := certainties[i-1], certainties[i]
+		if o.Spam <= b.spam {
+			return a.points + (b.points-a.points)*(o.Spam-a.spam)/(b.spam-a.spam)
+		}
+	}
+	return certainties[len(certainties)-1].points
+}
+
 // A Word is something that was seen in a message and what it counts.
 type Word struct {
 	Text   string  `json:"text"`   // for people: `subject "free money"`, `link to host "example.biz"`
@@ -156,7 +176,7 @@ var places = [...]string{originBody: "text", originHidden: "hidden text", origin
 
 // kinds are what kinds are called.
 var kinds = [...]string{kindWord: "", kindAddress: "address", kindBoundary: "boundary like",
-	kindCaps: "words in capitals, of 50:", kindCharset: "charset", kindCount: "recipients:", kindEncoding: "encoding", kindField: "field",
+	kindCaps: "words in capitals, of 50:", kindCharset: "charset", kindCount: "number:", kindEncoding: "encoding", kindField: "field",
 	kindFile: "file ending", kindHelo: "HELO", kindHost: "host", kindLocal: "local-part like", kindName: "name", kindNet: "network", kindOdd: "odd:", kindParts: "parts:", kindPath: "path",
 	kindSame: "", kindScheme: "scheme", kindShape: "like", kindText: "length, in 20 words:", kindTld: "top-level domain", kindType: "type", kindValue: ""}
 

@@ -129,16 +129,16 @@ type tokenizer struct {
 	hidden     []byte
 }
 
-// Tokenize returns the features of a message that was received, which holds its trace.
-func (c *Classifier) Tokenize(m *message.Message) *Tokens { return c.TokenizeWith(m, nil) }
+// Tokenize returns the features of a message that was received: its header tells from whom.
+func (c *Classifier) Tokenize(m *message.Message) *Tokens { return c.TokenizeWith(m, mail.Origin{}) }
 
-// TokenizeWith returns the features of a message that is being received: env says from whom, which the
-// message does not tell yet. They are those that Tokenize finds once trace and Return-Path are added.
-func (c *Classifier) TokenizeWith(m *message.Message, env *mail.Envelope) *Tokens {
+// TokenizeWith returns the features of a message that is being received, whose header does not tell yet
+// who handed it over: origin does. They are those that Tokenize returns once our Received field is there.
+func (c *Classifier) TokenizeWith(m *message.Message, origin mail.Origin) *Tokens {
 	t := c.tokenizers.Get().(*tokenizer)
 	defer c.tokenizers.Put(t)
 	t.reset()
-	t.header(m.Header, env)
+	t.header(m.Header, origin)
 	t.body(m)
 	t.form()
 	return &Tokens{

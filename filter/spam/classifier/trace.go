@@ -29,16 +29,15 @@ type hop struct {
 
 // trace adds what the way of a message tells: who handed it over to the host that took it in from
 // outside, and what the hosts before wrote. What the receiver's own hosts wrote above that, fetching
-// and handing on, is left out, and so is all that such a host says of itself.
-func (t *tokenizer) trace(h message.Header, env *mail.Envelope, from string) {
-	var client *hop
-	count := 0
-	if env != nil && env.Origin.Account == 0 {
-		line := message.Received{Origin: env.Origin}.Append(nil)
+// and handing on, is left out, and so is all that such a host says of itself. origin is the last step
+// where the message does not tell it yet, else zero.
+func (t *tokenizer) trace(h message.Header, origin mail.Origin) {
+	hops := 0
+	if origin.Account == 0 {
+		line := message.Received{Origin: origin}.Append(nil) // read as it will be from the stored message
 		if p := parseHop(string(line[len("Received: "):])); p.outside() {
-			client = &p
-			t.client(p, from)
-			count++
+			t.peer(originClient, p)
+			hops++
 		}
 	}
 	looked := 0
@@ -46,22 +45,21 @@ func (t *tokenizer) trace(h message.Header, env *mail.Envelope, from string) {
 		if !f.Is("Received") {
 			continue
 		}
-		if looked++; looked > maxReceived || count > maxHops {
+		if looked++; looked > maxReceived || hops > maxHops {
 			break
 		}
-		p := parseHop(clip(f.Unfolded(), maxHopText))
+		p := parseHop(f.Unfolded())
 		switch {
-		case client == nil && p.outside():
-			client = &p
-			t.client(p, from)
-			count++
-		case client != nil:
-			t.hop(p, from)
-			count++
+		case hops > 0:
+			t.hop(p)
+		case p.outside():
+			t.peer(originClient, p)
+		default:
+			continue
 		}
+		hops++
 	}
-	t.add(originHop, kindCount, step(count))
-	t.aligned(originID, "", organization(domainOf(clip(h.Get("Message-ID"), maxFieldText))), from)
+	t.add(originHop, kindCount, step(hops))
 }
 
 // outside tells whether a hop came from a host that is none of the receiver's own.
@@ -73,59 +71,54 @@ func public(ip netip.Addr) bool {
 	return ip.IsValid() && !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast() && !ip.IsUnspecified()
 }
 
-// parseHop reads a Received field of any of the usual programs: "from HELO (NAME [IP]) by …",
-// "from NAME ([IP] helo=HELO)", "from NAME (HELO HELO) (IP)".
+// parseHop reads the value of a Received field of any of the usual programs: "from HELO (NAME [IP]) by …",
+// "from NAME ([IP] helo=HELO) by …", "from NAME (HELO HELO) (IP) by …".
 func parseHop(s string) (p hop) {
-	s = strings.ToLower(s)
-	s, ok := strings.CutPrefix(strings.TrimLeft(s, " \t\r\n"), "from ")
+	s = strings.ToLower(strings.TrimLeft(clip(s, maxHopText), " \t\r\n"))
+	s, ok := strings.CutPrefix(s, "from ")
 	if !ok {
 		p.rest = s
 		return p
 	}
 	s, p.rest = cutBy(s)
 	p.forged = strings.Contains(s, "forged")
-	first, exim, n := "", false, 0
-	for token := range strings.FieldsFuncSeq(s, func(r rune) bool {
-		return r == ' ' || r == '\t' || r == '\r' || r == '\n' || r == '(' || r == ')' || r == '[' || r == ']' || r == ','
-	}) {
+	first, n, apart, next := "", 0, false, false // apart: HELO stands apart; next: in the next word
+	for token := range strings.FieldsFuncSeq(s, partsHop) {
 		if n++; n > maxHopTokens {
 			break
 		}
-		if helo, ok := strings.CutPrefix(token, "helo="); ok {
-			p.helo, exim = helo, true
-			continue
+		helo, isHelo := strings.CutPrefix(token, "helo=")
+		ip, err := parseIP(token)
+		if err == nil && !next {
+			p.ip = ip
 		}
-		if p.helo == "(" {
-			p.helo = token
-			continue
-		}
-		if n == 1 {
-			first = token
-		}
-		ip, err := netip.ParseAddr(strings.TrimPrefix(token, "ipv6:"))
 		switch {
-		case err == nil:
-			p.ip = ip.Unmap().WithZone("")
 		case n == 1:
+			first = token
+		case isHelo || next:
+			p.helo, apart, next = helo, true, false
 		case token == "helo":
-			p.helo, exim = "(", true
-		case token != "unknown" && p.name == "" && strings.Contains(token, "."):
+			next = true
+		case err != nil && p.name == "" && strings.Contains(token, "."):
 			p.name = token[strings.LastIndexByte(token, '@')+1:]
 		}
 	}
-	if p.helo == "(" {
-		p.helo = ""
-	}
-	if exim && p.name == "" && first != "unknown" && strings.Contains(first, ".") {
-		if _, err := netip.ParseAddr(first); err != nil {
-			p.name = first
-		}
-	}
-	if !exim {
+	if !apart {
 		p.helo = first
+	} else if _, err := parseIP(first); err != nil && p.name == "" && strings.Contains(first, ".") {
+		p.name = first
 	}
 	return p
 }
+
+// parseIP reads an address as it stands in literals.
+func parseIP(s string) (netip.Addr, error) {
+	ip, err := netip.ParseAddr(strings.TrimPrefix(s, "ipv6:"))
+	return ip.Unmap().WithZone(""), err
+}
+
+// partsHop tells of what parts the words of a hop.
+func partsHop(r rune) bool { return strings.ContainsRune(" \t\r\n()[],", r) }
 
 // cutBy cuts s before the host that wrote it.
 func cutBy(s string) (from, rest string) {
@@ -147,17 +140,13 @@ func cutBy(s string) (from, rest string) {
 
 func isSpace(b byte) bool { return b == ' ' || b == '\t' || b == '\r' || b == '\n' }
 
-// client adds who handed a message over.
-func (t *tokenizer) client(p hop, from string) { t.peer(originClient, p, from) }
-
 // peer adds what a host is that a message came from.
-func (t *tokenizer) peer(o origin, p hop, from string) {
+func (t *tokenizer) peer(o origin, p hop) {
 	t.network(o, p.ip)
-	name := organization(p.name)
 	if p.name == "" {
 		t.add(o, kindName, "none")
 	} else {
-		t.domain(o, clip(p.name, 255))
+		t.domain(o, p.name)
 		if dynamic(p.name) {
 			t.add(o, kindName, "of a line")
 		}
@@ -165,13 +154,13 @@ func (t *tokenizer) peer(o origin, p hop, from string) {
 	if p.forged {
 		t.add(o, kindName, "doubted")
 	}
-	t.add(o, kindHelo, heloLike(p, name))
-	helo := organization(p.helo)
-	if helo != "" && helo == from && helo != name {
+	name, helo := organization(p.name), organization(p.helo)
+	t.add(o, kindHelo, heloLike(p, helo, name))
+	if helo != "" && helo == t.author && helo != name {
 		t.add(o, kindHelo, "author's domain, not its own")
 	}
 	if i := strings.LastIndexByte(p.helo, '.'); i >= 0 {
-		t.add(o, kindHelo, "."+clip(p.helo[i+1:], 24))
+		t.add(o, kindHelo, clip(p.helo[i:], 24))
 	}
 }
 
@@ -194,11 +183,11 @@ func (t *tokenizer) network(o origin, ip netip.Addr) {
 }
 
 // heloLike says how what a client calls itself goes with its name.
-func heloLike(p hop, name string) string {
+func heloLike(p hop, helo, name string) string {
 	if p.helo == "" {
 		return "none"
 	}
-	if _, err := netip.ParseAddr(strings.TrimPrefix(p.helo, "ipv6:")); err == nil {
+	if _, err := parseIP(p.helo); err == nil {
 		return "number"
 	}
 	switch {
@@ -208,7 +197,7 @@ func heloLike(p hop, name string) string {
 		return "name unknown"
 	case p.helo == p.name:
 		return "own name"
-	case organization(p.helo) == name:
+	case helo == name:
 		return "own domain"
 	}
 	return "another"
@@ -237,9 +226,9 @@ func dynamic(name string) bool {
 }
 
 // hop adds what a host before the client wrote.
-func (t *tokenizer) hop(p hop, from string) {
-	if p.ip.IsValid() && public(p.ip) {
-		t.peer(originHop, p, from)
+func (t *tokenizer) hop(p hop) {
+	if public(p.ip) {
+		t.peer(originHop, p)
 	}
 	rest, date := p.rest, ""
 	if i := strings.LastIndexByte(rest, ';'); i >= 0 {
@@ -250,7 +239,7 @@ func (t *tokenizer) hop(p hop, from string) {
 	}
 	t.breakPairs()
 	n := 0
-	for token := range strings.FieldsFuncSeq(rest, func(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\n' || r == '(' || r == ')' }) {
+	for token := range strings.FieldsFuncSeq(rest, partsHop) {
 		if n++; n > maxHopWords {
 			break
 		}
@@ -262,29 +251,6 @@ func (t *tokenizer) hop(p hop, from string) {
 		t.endWord(originHop)
 	}
 	t.breakPairs()
-}
-
-// aligned adds whether two domains are the same.
-func (t *tokenizer) aligned(o origin, what, a, b string) {
-	switch {
-	case a == "":
-		what += " none"
-	case a == b:
-		what += " author's"
-	default:
-		what += " another"
-	}
-	t.add(o, kindSame, what)
-}
-
-// domainOf returns what follows the last "@" of an address or ID, as far as it is a host name.
-func domainOf(s string) string {
-	s = s[strings.LastIndexByte(s, '@')+1:]
-	end := 0
-	for end < len(s) && (class[s[end]] == letter || class[s[end]] == digit || s[end] == '-' || s[end] == '.') {
-		end++
-	}
-	return s[:end]
 }
 
 // organization returns the registered domain of a host name, or the name where it has none.
