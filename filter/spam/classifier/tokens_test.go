@@ -152,7 +152,9 @@ func BenchmarkTokenizeAndScore4KB(b *testing.B) {
 	for i := 0; text.Len() < 3_600; i++ {
 		fmt.Fprintf(&text, "word%s and text%s ", string(rune('a'+i%26)), strings.Repeat("x", i%9))
 	}
-	m := message.Parse([]byte("From: Ann <ann@example.org>\r\nTo: bob@example.net\r\nSubject: hello there\r\nMessage-ID: <1@example.org>\r\n" +
+	m := message.Parse([]byte("Received: from mx.example.org (mail.example.org [198.51.100.7])\r\n\tby mx.example.net with ESMTPS id 1; Thu, 5 Nov 2026 10:00:00 +0000\r\n" +
+		"Received: from pc (pc.example.org [203.0.113.4])\r\n\tby mx.example.org (Foomail) with ESMTPSA id 2; Thu, 5 Nov 2026 10:00:00 +0000\r\n" +
+		"From: Ann <ann@example.org>\r\nTo: bob@example.net\r\nSubject: hello there\r\nMessage-ID: <1@example.org>\r\n" +
 		"Content-Type: text/plain; charset=utf-8\r\nMIME-Version: 1.0\r\nX-Mailer: Foo 1.0\r\n\r\n" + text.String()))
 	b.ReportAllocs()
 	b.Run("tokenize", func(b *testing.B) {
