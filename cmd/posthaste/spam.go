@@ -146,7 +146,7 @@ func (p *printer) opinion(o classifier.Opinion) {
 		p.say("No opinion: too little was learned yet. posthaste spam learn teaches.")
 		return
 	}
-	p.say("Spam with probability %.3f; from %.1f on it counts as spam.", o.Spam, classifier.Threshold)
+	p.say("Spam with probability %.3f; from %.2f on it counts as spam.", o.Spam, classifier.Threshold)
 	for _, w := range append(o.For, o.Against...) {
 		fmt.Fprintf(p.w, "  %+6.2f  %s\n", w.Weight, oneLine(w.Text))
 	}

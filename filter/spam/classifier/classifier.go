@@ -3,7 +3,7 @@
 //
 // [Classifier.Tokenize] turns a message into [Tokens] once; [Classifier.Score] judges them for an
 // account in some tens of microseconds. The model is linear over hashed features (words, pairs of
-// words, the looks of header and HTML), trained by its mistakes: a message that it already judges
+// words, the looks of header and HTML, the hosts on the way), trained by its mistakes: a message that it already judges
 // rightly and clearly changes nothing. What it holds of a feature are sums over lessons, so that
 // lessons can be taken back exactly, in any order, and several nodes add theirs to one database.
 //
@@ -15,8 +15,12 @@
 // later: a crash loses those lessons, nothing else. Each message is remembered for half a year as long
 // as there is room, so that learning it twice changes nothing and the other class takes the first back.
 //
-// The package does not decide what becomes of a message, and reads nothing but the message itself: no
-// DNS, no envelope. Partitions "spam/global" and "spam/account/<id>": docs/formats/spam.md.
+// The model for all judges in two views that learn apart: by what can be said of any mail, and by
+// everything, the way that a message took and its mailing list included, whose say is bounded. Mail of
+// a kind that nobody has taught yet is then not distrusted for the way it comes.
+//
+// The package does not decide what becomes of a message, and reads nothing but the message itself, the
+// host that hands it over included: no DNS. Partitions "spam/global" and "spam/account/<id>": docs/formats/spam.md.
 //
 // Lock order: Classifier.learning, Classifier.mu; model.syncing, model.mu; none of the first pair
 // within the second.

@@ -9,8 +9,8 @@ import (
 // With each message learned, so many are rehearsed: of the other class, so that a thousand messages of
 // one class in a row do not push out what is known of the other, and of its own.
 const (
-	rehearseOther = 4
-	rehearseOwn   = 1
+	rehearseOther = 16
+	rehearseOwn   = 8
 )
 
 // A lesson is a message as a model learns it.

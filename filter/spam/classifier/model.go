@@ -18,9 +18,9 @@ const (
 
 // The parameters of learning, chosen by cross-validation: see docs/performance.md.
 const (
-	alpha   = 80.0 // how strongly lessons move a weight
+	alpha   = 40.0 // how strongly lessons move a weight
 	beta    = 0.5  // how much of that the first lessons of a feature have
-	margin  = 0.05 // an error in probability below which a message teaches nothing
+	margin  = 0.1  // an error in probability below which a message teaches nothing
 	maxStep = 5    // steps of one lesson
 	unit    = 1 << 14
 )
