@@ -200,7 +200,7 @@ func (c DMARC) believed(chain arc.Chain) string {
 		return ""
 	}
 	for _, f := range last.Results {
-		if f.Method == "dmarc" && f.Result == "pass" {
+		if f.Method == "dmarc" && f.Value == "pass" {
 			return last.Domain
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"posthaste/mailauth/internal/sig"
+	"posthaste/mailauth/results"
 )
 
 // MaxSets is the length of the longest chain that can be valid (RFC 8617 section 4.2.1).
@@ -43,14 +44,14 @@ type Chain struct {
 
 // A Set is what one hop left.
 type Set struct {
-	Instance  int       `json:"instance"` // from 1
-	Domain    string    `json:"domain"`   // whose seal it is, in lower case and A-labels
-	Selector  string    `json:"selector"`
-	Claimed   Result    `json:"cv"` // what it found the chain before it to be (cv=)
-	Sealed    time.Time `json:"sealed,omitzero"`
-	AuthServ  string    `json:"authserv"` // who found Results
-	Results   []Finding `json:"results,omitempty"`
-	Canonical string    `json:"-"` // the whole payload of ARC-Authentication-Results after "i=N;"
+	Instance  int              `json:"instance"` // from 1
+	Domain    string           `json:"domain"`   // whose seal it is, in lower case and A-labels
+	Selector  string           `json:"selector"`
+	Claimed   Result           `json:"cv"` // what it found the chain before it to be (cv=)
+	Sealed    time.Time        `json:"sealed,omitzero"`
+	AuthServ  string           `json:"authserv"` // who found Results
+	Results   []results.Result `json:"results,omitempty"`
+	Canonical string           `json:"-"` // the whole payload of ARC-Authentication-Results after "i=N;"
 }
 
 // Resinfo returns c as one result of an Authentication-Results field (RFC 8617 section 4.1).

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"posthaste/dns"
+	"posthaste/mailauth/results"
 	"posthaste/message"
 )
 
@@ -25,10 +26,10 @@ func TestWhatHopsFoundIsTold(t *testing.T) {
 		t.Fatalf("%+v", c)
 	}
 	s := c.Sets[1]
-	want := []Finding{
-		{Method: "arc", Result: "pass", Properties: []Property{{"header.oldest-pass", "1"}}},
-		{Method: "spf", Result: "pass", Properties: []Property{{"smtp.mailfrom", "ann@south.test"}}},
-		{Method: "dkim", Result: "pass", Properties: []Property{{"header.d", "south.test"}}},
+	want := []results.Result{
+		{Method: "arc", Value: "pass", Properties: []results.Property{{Type: "header", Name: "oldest-pass", Value: "1"}}},
+		{Method: "spf", Value: "pass", Properties: []results.Property{{Type: "smtp", Name: "mailfrom", Value: "ann@south.test"}}},
+		{Method: "dkim", Value: "pass", Comment: "2048-bit key", Properties: []results.Property{{Type: "header", Name: "d", Value: "south.test"}}},
 	}
 	if s.Instance != 2 || s.Domain != "north.test" || s.AuthServ != "mx.north.test" || s.Claimed != Pass || !reflect.DeepEqual(s.Results, want) {
 		t.Errorf("%+v", s)
@@ -106,39 +107,6 @@ func TestADNSFailureIsTemporary(t *testing.T) {
 	if c := NewVerifier(a).Verify(t.Context(), message.ParseHeader([]byte(letter)), []byte(letter)); c.Result != None || a.n.Load() != 0 {
 		t.Errorf("without a chain: %s, asked %d times", c.Result, a.n.Load())
 	}
-}
-
-func TestResults(t *testing.T) {
-	for _, c := range []struct{ in, authserv, want string }{
-		{" mx.test; none", "mx.test", "[]"},
-		{"mx.test 1; spf=pass smtp.mailfrom=a@b.test", "mx.test", "[{spf pass  [{smtp.mailfrom a@b.test}]}]"},
-		{`"mx.test"; DKIM=Fail (bad (nested) sig) reason="no \"good\"; at all" Header.D=b.test`, "mx.test", `[{dkim fail no "good"; at all [{header.d b.test}]}]`},
-		{"mx.test; dkim/1 = pass header.i=@b.test; dmarc=pass", "mx.test", "[{dkim pass  [{header.i @b.test}]} {dmarc pass  []}]"},
-		{"mx.test;; =x; spf; spf=; arc=none;", "mx.test", "[{arc none  []}]"},
-		{"mx.test; spf=pass (never ends; dkim=pass", "mx.test", "[{spf pass  []}]"},
-		{`mx.test; spf=pass a="never ends; dkim=pass`, "mx.test", "[{spf pass  [{a never ends; dkim=pass}]}]"},
-		{"", "", "[]"},
-	} {
-		authserv, findings := parseResults(c.in)
-		if authserv != c.authserv || fmt.Sprint(findings) != c.want {
-			t.Errorf("%q: %q %v, want %q %s", c.in, authserv, findings, c.authserv, c.want)
-		}
-	}
-	if _, findings := parseResults("x" + strings.Repeat(";a=b", maxFindings+1)); len(findings) != maxFindings {
-		t.Errorf("%d findings", len(findings))
-	}
-	if _, findings := parseResults("x;a=b" + strings.Repeat(" c=d", maxProperties+1)); len(findings[0].Properties) != maxProperties {
-		t.Errorf("%d properties", len(findings[0].Properties))
-	}
-}
-
-func FuzzResults(f *testing.F) {
-	f.Add(`mx.test 1; dkim=pass (x) reason="y" header.d=z; spf=fail`)
-	f.Fuzz(func(t *testing.T, in string) {
-		if _, findings := parseResults(in); len(findings) > maxFindings {
-			t.Errorf("%d findings", len(findings))
-		}
-	})
 }
 
 func FuzzVerify(f *testing.F) {

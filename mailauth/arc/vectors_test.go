@@ -18,6 +18,7 @@ import (
 
 	"posthaste/dns"
 	"posthaste/dns/dnstest"
+	"posthaste/mailauth/results"
 	"posthaste/message"
 )
 
@@ -168,11 +169,9 @@ func TestSealing(t *testing.T) {
 func claimedResult(content []byte) Result {
 	h := message.ParseHeader(content)
 	for _, text := range h.Values("Authentication-Results") {
-		_, findings := parseResults(text)
-		for _, f := range findings {
-			if f.Method == "arc" {
-				return Result(f.Result)
-			}
+		field, _ := results.Parse(text)
+		if got := field.Get("arc"); len(got) > 0 {
+			return Result(got[0].Value)
 		}
 	}
 	if h.Has(fieldSeal) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"posthaste/mailauth/internal/sig"
+	"posthaste/mailauth/results"
 	"posthaste/message"
 )
 
@@ -88,7 +89,9 @@ func (c *chain) read(i int, s *set) (err error) {
 	l, out := &c.links[i], &c.out.Sets[i]
 	l.set = *s
 	out.Instance, out.Canonical = i+1, s.results.text
-	out.AuthServ, out.Results = parseResults(s.results.text)
+	if field, err := results.Parse(s.results.text); err == nil {
+		out.AuthServ, out.Results = field.Server, field.Results
+	}
 	cv, _ := s.seal.tags.Get("cv")
 	out.Claimed = Result(cv)
 	switch {

@@ -31,18 +31,19 @@ type Field struct {
 
 // A Result is what one method found (RFC 8601 section 2.2, resinfo).
 type Result struct {
-	Method     string // lower case: "spf"
-	Value      string // lower case: "pass"
-	Comment    string // for people, in parentheses after the value
-	Reason     string // for people and programs
-	Properties []Property
+	Method     string     `json:"method"`            // lower case: "spf"
+	Value      string     `json:"value"`             // lower case: "pass"
+	Comment    string     `json:"comment,omitempty"` // for people, in parentheses after the value
+	Reason     string     `json:"reason,omitempty"`  // for people and programs
+	Properties []Property `json:"properties,omitempty"`
 }
 
 // A Property is what a method looked at or decided: smtp.mailfrom=ann@example.org.
 type Property struct {
-	Type, Name string // lower case: "smtp" and "mailfrom"
+	Type string `json:"type"` // lower case: "smtp"
+	Name string `json:"name"` // lower case: "mailfrom"
 	// Value is text, or an address as it stands in an SMTP path.
-	Value string
+	Value string `json:"value"`
 }
 
 // Property returns the first value of a property such as "header.d", or "".
