@@ -2,7 +2,9 @@ package filter
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 )
 
@@ -20,11 +22,34 @@ func Ask(ctx context.Context, engines []Engine, m *Mail, log *slog.Logger) []Res
 			results[i] = Silence(engines[i].Name(), err)
 		}
 	}
-	var asking sync.WaitGroup
-	for i := range engines[1:] {
-		asking.Go(func() { ask(i + 1) })
-	}
-	ask(0)
-	asking.Wait()
+	Each(len(engines), ask)
 	return results
+}
+
+// Each calls do with the numbers below n at the same time, and returns when all calls have. A panic in one
+// of them is a panic of the caller, whose session ends; it must not end the process, whatever a stranger
+// made of his message.
+func Each(n int, do func(i int)) {
+	panics := make([]any, n)
+	careful := func(i int) {
+		defer func() {
+			if p := recover(); p != nil {
+				panics[i] = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			}
+		}()
+		do(i)
+	}
+	var running sync.WaitGroup
+	for i := 1; i < n; i++ {
+		running.Go(func() { careful(i) })
+	}
+	if n > 0 {
+		careful(0)
+	}
+	running.Wait()
+	for _, p := range panics {
+		if p != nil {
+			panic(p)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,5 +119,20 @@ func TestGuardBoundsTimeAndFailsClosedOnRequest(t *testing.T) {
 		if err != nil || r.Action != mail.Greylist || r.Reply == nil || !strings.HasPrefix(r.Reply.Error(), "451 ") {
 			t.Errorf("got %+v, %v: want a 451", r, err)
 		}
+	})
+}
+
+func TestAPanicOfOneIsThatOfTheCaller(t *testing.T) {
+	var done atomic.Int32
+	defer func() {
+		if p := recover(); p == nil || done.Load() != 9 {
+			t.Errorf("panic %v after %d calls", p, done.Load())
+		}
+	}()
+	Each(10, func(i int) {
+		if i == 5 {
+			panic("a bug")
+		}
+		done.Add(1)
 	})
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"posthaste/dns"
+	"posthaste/filter"
 	"posthaste/filter/spam"
 	"posthaste/mail"
 	"posthaste/trace"
@@ -97,12 +97,7 @@ func (t together) Check(ctx context.Context, m *Message) (all Report) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	reports := make([]Report, len(t))
-	var running sync.WaitGroup
-	for i, c := range t[1:] {
-		running.Go(func() { reports[i+1] = c.Check(ctx, m) })
-	}
-	reports[0] = t[0].Check(ctx, m)
-	running.Wait()
+	filter.Each(len(t), func(i int) { reports[i] = t[i].Check(ctx, m) })
 	for _, r := range reports {
 		all.Results = append(all.Results, r.Results...)
 		all.Findings = append(all.Findings, r.Findings...)

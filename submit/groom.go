@@ -4,7 +4,9 @@ import (
 	"bytes"
 
 	"posthaste/auth"
+	"posthaste/filter/spam"
 	"posthaste/mail"
+	"posthaste/mailauth/results"
 	"posthaste/message"
 )
 
@@ -51,6 +53,8 @@ func (s *Submitter) appendField(out []byte, who auth.Identity, h message.Header,
 		return out
 	case f.Is("Return-Path"): // only final delivery adds one (RFC 5321 section 4.4)
 		return out
+	case f.Is(spam.VerdictField), f.Is("Authentication-Results") && results.Claims(string(f.Value()), s.cfg.Hostname):
+		return out // they would be taken for ours
 	case len(f.Name()) == 0:
 		return appendJunk(out, f)
 	case f.Is("Date") && !hasDate(h), f.Is("Message-ID") && h.MessageID() == "", f.Is("From") && !hasFrom(h):

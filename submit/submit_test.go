@@ -84,6 +84,8 @@ func TestGrooming(t *testing.T) {
 		{"unusable fields are replaced", "Date: soon\r\nMessage-ID: \r\nFrom: <>\r\n\r\n", added + "\r\n"},
 		{"Bcc and Return-Path are removed", "Bcc: carl@south.test,\r\n dan@south.test\r\nReturn-Path: <x@y>\r\nresent-bcc: x@y\r\n" + whole + "\r\nBcc: in the body stays\r\n",
 			whole + "\r\nBcc: in the body stays\r\n"},
+		{"what would be taken for ours is removed", "Authentication-Results: MAIL.north.test; dmarc=pass\r\nX-Posthaste-Verdict: accept\r\n" + whole + "Authentication-Results: other.test; none\r\n\r\n",
+			whole + "Authentication-Results: other.test; none\r\n\r\n"},
 		{"addresses are completed", whole + "To: bob, Carl <carl@south.test>, all: dan;\r\nReply-To: ann@north.test\r\n\r\n",
 			whole + "To: bob@north.test, Carl <carl@south.test>, all: dan@north.test;\r\nReply-To: ann@north.test\r\n\r\n"},
 		{"an mbox separator is dropped and other junk kept", "From ann Thu Nov  5\r\n" + whole + "junk\r\n\r\n", whole + "X-Malformed: junk\r\n\r\n"},
