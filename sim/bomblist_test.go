@@ -17,7 +17,7 @@ func bombs() (all []bomb) {
 }
 
 func fileBombs() []bomb {
-	zeros := small(16<<20, 256<<20)
+	zeros := small(4<<20, 256<<20)
 	report := func() string {
 		return strings.NewReplacer("for you", "Report domain: north.test", "application/octet-stream", "application/gzip").Replace(
 			attached("evil.test!north.test!1!2.xml.gz", gzipBomb(zeros)))
@@ -34,7 +34,7 @@ func fileBombs() []bomb {
 
 func shapeBombs() []bomb {
 	line := strings.Repeat("x", 1<<20)
-	many := small(100, 1000)
+	many := small(50, 1000)
 	var crowd []string
 	for i := range many {
 		crowd = append(crowd, fmt.Sprintf("user%d@north.test", i))
@@ -71,8 +71,9 @@ func shapeBombs() []bomb {
 		}))},
 		{name: "HTML, 100,000 open tags", content: withHeader("Content-Type: text/html\r\n\r\n" + strings.Repeat("<div><a href=x><b", 50_000))},
 		{name: "a text of 8 MB without an end of line", content: withHeader("Content-Type: text/plain\r\n\r\n" + strings.Repeat("viagra ", small(2, 8)<<17))},
-		{name: fmt.Sprintf("%d recipients", many), to: crowd, content: withHeader("")},
+		{name: fmt.Sprintf("%d recipients, each with a model", many), to: crowd, content: withHeader("")},
 		{name: "GTUBE in UTF-16, base64", codes: "5", content: withHeader("Content-Type: text/plain; charset=utf-16be\r\nContent-Transfer-Encoding: base64\r\n\r\n" + utf16Base64(gtube))},
+		{name: "a header of more than 50,000 fields", codes: "5", content: withHeader(strings.Repeat("X: y\r\n", 60_000))},
 		{name: "GTUBE in quoted-printable, each byte", codes: "5", content: withHeader("Content-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" +
 			repeat(len(gtube), func(i int) string { return fmt.Sprintf("=%02X=\r\n", gtube[i]) }))},
 	}
