@@ -194,11 +194,15 @@ func manyRecipients(t *testing.T, w *World, n *Host, count int) (taken int) {
 	return taken
 }
 
-// Ten thousand parts in each other: stored as sent, and IMAP still answers.
+// Ten thousand parts in each other: stored as sent where nobody keeps such a thing apart, and IMAP still
+// answers.
 func TestDeepMIMEIsStoredAndRead(t *testing.T) {
 	const depth = 10_000
 	inWorld(t, func(t *testing.T, w *World) {
-		n := north(w, "ann")
+		n := w.Host("mx.north.test")
+		n.Config.Attachments.Bomb, n.Config.Filter.Enabled = "tag", false
+		n.Start()
+		n.Domain("north.test", "ann")
 		var text strings.Builder
 		text.WriteString("Subject: deep\r\nMIME-Version: 1.0\r\n")
 		for i := range depth {
