@@ -166,7 +166,9 @@ func heapNow() int64 {
 
 // measure tells what do costs.
 func measure(do func() string) (c cost) {
-	defer debug.SetGCPercent(debug.SetGCPercent(20)) // what is seen is near to what is needed
+	if !raceDetector { // with which collecting is slow
+		defer debug.SetGCPercent(debug.SetGCPercent(20)) // what is seen is near to what is needed
+	}
 	runtime.GC()
 	stop, watched := make(chan struct{}), make(chan int64)
 	base := heapNow()
