@@ -31,6 +31,7 @@ type Message struct {
 	parsed     *message.Message
 
 	verdicts []mail.Verdict // by recipient; nil: nobody judged
+	shown    mail.Verdict   // that the header tells of
 	discard  string         // why it is taken and delivered to nobody; empty: it is not
 	edits    []filter.Edits // what engines want changed
 }

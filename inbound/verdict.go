@@ -22,18 +22,13 @@ func (m *Message) actionFor(i int) mail.Action {
 }
 
 // verdictFields returns the header fields that tell of the verdict. There is one header for all
-// recipients, so it has the gravest of what was decided for any of them.
+// recipients: with several it says what holds for all of them, for whom one of them writes to is nobody
+// else's business.
 func (p *Policy) verdictFields(m *Message) []byte {
 	if len(m.verdicts) == 0 {
 		return nil
 	}
-	shown := &m.verdicts[0]
-	for i := range m.verdicts {
-		if m.verdicts[i].Action > shown.Action {
-			shown = &m.verdicts[i]
-		}
-	}
-	return spam.Fields(shown, p.filtering.Thresholds)
+	return spam.Fields(&m.shown, p.filtering.Thresholds)
 }
 
 // keepApart puts m into quarantine for some recipients.

@@ -91,6 +91,11 @@ func (p *Policy) weigh(ctx context.Context, how Taking, m *Message) error {
 		}
 		m.verdicts[i] = p.spam.Judge(append(common[:len(common):len(common)], each[i]...), m.Demands...)
 	}
+	m.shown = m.verdicts[0]
+	if slices.ContainsFunc(accounts, func(a mail.AccountID) bool { return a != accounts[0] }) {
+		m.shown = p.spam.Judge(common, m.Demands...)
+	}
+	p.soften(&m.shown)
 	answer := p.conclude(ctx, how, m)
 	p.tellVerdicts(how, m, answer, time.Since(began))
 	for _, o := range p.filtering.Observers {

@@ -200,6 +200,9 @@ func TestAccountsDifferInWhatIsJunk(t *testing.T) {
 	if len(s.junk("bob")) != 1 || len(s.inbox("bob")) != 0 || len(s.inbox("cat")) != 1 {
 		t.Errorf("bob: %d in Junk; cat: %d in INBOX: what one refuses is junk for him alone", len(s.junk("bob")), len(s.inbox("cat")))
 	}
+	if got := s.inbox("cat"); len(got) == 1 && strings.Contains(got[0], "TASTE") {
+		t.Errorf("the taste of one is told to another: %.500q", got[0])
+	}
 	if err := s.take(clean, "bob"); mail.StatusOf(err).Code != 550 {
 		t.Errorf("to him alone: %v, want it refused", err)
 	}
