@@ -115,7 +115,7 @@ func TestMovesTeach(t *testing.T) {
 			fmt.Fprintf(&box, "From x Mon Nov 30 22:00:00 2026\nFrom: %s%d@corpus.test\nSubject: %s %d\nMessage-ID: <%s%d@corpus.test>\n\n%s number %d of many.\n\n",
 				class, i, strings.Fields(words)[i%4], i, class, i, words, i)
 		}
-		contains(t, "spam learn", w.cli(t, "spam", "learn", "--"+class, writeFile(t, filepath.Join(w.dir, class+".mbox"), box.String())), "60 messages are learned")
+		contains(t, "spam learn", w.cli(t, "spam", "learn", "--"+class, writeFile(t, filepath.Join(w.dir, class+".mbox"), box.String())), "Learned from 60 messages")
 	}
 	for i := range 10 { // from ten lessons on an account's own opinion counts
 		path := writeFile(t, filepath.Join(w.dir, fmt.Sprintf("own%d", i)), fmt.Sprintf("From: x@corpus.test\nSubject: garden %d\nMessage-ID: <own%d@corpus.test>\n\nroses tulips garden %d\n", i, i, i))
