@@ -58,7 +58,28 @@ func (q *Quarantine) Sweep(ctx context.Context) error {
 	for n := range buckets {
 		errs = append(errs, q.sweepAge(ctx, bucket(n)), q.forget(ctx, bucket(n)))
 	}
+	if empty, err := q.empty(ctx); empty || err != nil {
+		return errors.Join(append(errs, err)...) // owners are many to walk through
+	}
 	return errors.Join(append(errs, q.sweepOwners(ctx), q.sweepTotal(ctx))...)
+}
+
+// empty tells whether nothing is kept.
+func (q *Quarantine) empty(ctx context.Context) (bool, error) {
+	for n := range buckets {
+		var first []held
+		err := q.cfg.KV.View(ctx, bucket(n), func(r kv.Reader) (err error) {
+			first, err = oldest(r, []byte{'l'}, []byte{'l' + 1}, 1)
+			return err
+		})
+		if err != nil {
+			return false, fmt.Errorf("quarantine: whether anything is kept: %w", err)
+		}
+		if len(first) > 0 {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // A held message is one that is kept, as the index has it.
